@@ -26,6 +26,7 @@
 #include <stdint.h>
 
 #include <kv/status.h>
+#include <kv/types.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -43,26 +44,7 @@ typedef struct kv_db kv_db;       /* an open database */
 typedef struct kv_txn kv_txn;     /* a transaction: a reader or the writer */
 typedef struct kv_table kv_table; /* a named table; owned by the database, valid until kv_close */
 
-/* Bytes that somebody else owns. data may be NULL when size is 0. */
-typedef struct kv_slice {
-	const void *data;
-	size_t size;
-} kv_slice;
-
-static inline kv_slice kv_bytes(const void *data, size_t size)
-{
-	kv_slice s = {data, size};
-	return s;
-}
-
-/* Limits. */
-#define KV_MAX_VALUE UINT32_MAX  /* bytes in a value: 4 GiB - 1 */
-#define KV_MAX_TABLE_NAME 255    /* bytes in a table's name, at least 1, no NUL */
-#define KV_MIN_PAGE_SIZE 4096u   /* page sizes are powers of two */
-#define KV_MAX_PAGE_SIZE 65536u
-/* Longest key, in bytes, in a database of the given page size: 960 at 4 KiB, 16,320 at 64 KiB.
- * The shortest key has 0 bytes. kv_info() says it for an open database. */
-#define KV_MAX_KEY(page_size) ((page_size) / 4 - 64)
+/* kv_slice, kv_bytes() and the limits are in kv/types.h. */
 
 /* ---- opening ------------------------------------------------------------------------------- */
 
@@ -259,8 +241,6 @@ int kv_rank(kv_txn *txn, kv_table *table, kv_slice key, uint64_t *rank);
 int kv_nth(kv_txn *txn, kv_table *table, uint64_t n, kv_slice *key, kv_slice *value);
 
 /* ---- cursors ------------------------------------------------------------------------------- */
-
-#define KV_MAX_LEVELS 20
 
 /* A cursor is a value: it owns nothing and need not be closed. key and value are set while it
  * stands on an entry (status KV_OK). It survives its own transaction's writes: after one, next and
