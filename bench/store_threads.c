@@ -1,0 +1,134 @@
+/* Workloads with several threads in one process. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "bench/store.h"
+
+#define OVERWRITES 100
+
+struct worker {
+	struct turn *turn;
+	struct engine_db *db;
+	pthread_barrier_t *start;
+	pthread_t thread;
+	unsigned number;
+	uint64_t from, n; /* writers: entries to put */
+};
+
+static void *read_randomly(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_barrier_wait(w->start);
+	store_read_order(w->turn, w->db, w->turn->store->orders[w->number]);
+	return NULL;
+}
+
+static void *write_durably(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_barrier_wait(w->start);
+	for (uint64_t i = 0; i < w->n; i++) {
+		struct engine_txn txn = turn_begin(w->turn, w->db, ENGINE_WRITE);
+		turn_put(w->turn, &txn, w->from + i, 1);
+		turn_commit(w->turn, &txn);
+	}
+	return NULL;
+}
+
+/* Runs body in n threads, writers sharing the entries filled .. filled + total - 1; milliseconds
+ * from the common start until the last has ended. */
+static double run_threads(struct turn *turn, struct engine_db *db, unsigned n, uint64_t total,
+                          void *(*body)(void *))
+{
+	struct worker workers[STORE_MAX_THREADS];
+	pthread_barrier_t barrier;
+
+	pthread_barrier_init(&barrier, NULL, n + 1);
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t from = total * i / n, to = total * (i + 1) / n;
+		workers[i] = (struct worker){.turn = turn, .db = db, .start = &barrier, .number = i,
+		                             .from = turn->store->filled + from, .n = to - from};
+		if (pthread_create(&workers[i].thread, NULL, body, &workers[i]))
+			harness_fail("cannot start a thread");
+	}
+	pthread_barrier_wait(&barrier);
+	uint64_t start = harness_now();
+	for (unsigned i = 0; i < n; i++)
+		pthread_join(workers[i].thread, NULL);
+	double ms = harness_ms(start, harness_now());
+	pthread_barrier_destroy(&barrier);
+	return ms;
+}
+
+double store_threaded_reads(struct turn *turn, struct engine_db *db, unsigned n)
+{
+	return run_threads(turn, db, n, 0, read_randomly);
+}
+
+/* Each number of threads works on entries of its own; all are removed again with the scratch copy,
+ * and the main database stays as it is. */
+void store_concurrent_writers(struct turn *turn)
+{
+	const unsigned *writers = turn->store->options->writers;
+	uint64_t n = turn->store->durable;
+
+	for (; *writers; writers++) {
+		char name[64];
+		files_copy(turn->main, turn->scratch);
+		struct engine_db *db = turn_open(turn, turn->scratch, ENGINE_DURABLE);
+		double ms = run_threads(turn, db, *writers, n, write_durably);
+		snprintf(name, sizeof(name), "durable writers, %u threads", *writers);
+		turn_report(turn, name, "ms", ms, 0, "%llu transactions of 1 pair in all",
+		            (unsigned long long)n);
+		turn_expect_count(turn, db, turn->store->filled + n);
+		turn_close(turn, db);
+		files_renew(turn->scratch);
+	}
+}
+
+struct restless {
+	struct turn *turn;
+	struct engine_db *db;
+	atomic_bool stop;
+	uint64_t transactions;
+};
+
+/* Overwrites entries with the values that they have, until stopped: the readers' sums stay right. */
+static void *write_restlessly(void *arg)
+{
+	struct restless *r = arg;
+	const struct store *store = r->turn->store;
+	const uint32_t *order = store->orders[1];
+	uint64_t at = 0;
+
+	while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
+		struct engine_txn txn = turn_begin(r->turn, r->db, ENGINE_WRITE);
+		for (unsigned i = 0; i < OVERWRITES; i++, at++)
+			turn_put(r->turn, &txn, order[at % store->gets], 1);
+		turn_commit(r->turn, &txn);
+		r->transactions++;
+	}
+	return NULL;
+}
+
+void store_reads_beside_writer(struct turn *turn)
+{
+	struct restless r = {.turn = turn, .db = turn_open_warm(turn, ENGINE_DURABLE)};
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, write_restlessly, &r))
+		harness_fail("cannot start a thread");
+	double ms = store_threaded_reads(turn, r.db, 1);
+	atomic_store(&r.stop, true);
+	pthread_join(thread, NULL);
+	turn_report(turn, "reads beside a writer", "ms", ms, 0, "%llu gets, 1 thread",
+	            (unsigned long long)turn->store->gets);
+	turn_report(turn, "writer beside the reads", "txn/s", (double)r.transactions / ms * 1e3, 0,
+	            "durable transactions of 100 overwrites");
+	turn->store->report->rows[turn->store->report->row_count - 1].better = REPORT_HIGHER;
+	turn_expect_count(turn, r.db, turn->store->filled);
+	turn_close(turn, r.db);
+}
