@@ -1,0 +1,349 @@
+/* Deleting many entries at once. Only the nodes on the two edges of the range are changed; what lies
+ * between goes by whole subtrees, whose branches are read to learn what to retire, and whose leaves
+ * are not, unless large values may hang on them.
+ *
+ *	          [ . | . . . | . ]              . stays   x goes   / cut
+ *	         /     x x x       \
+ *	   [ . . /]               [/ . . ]       edges: made writable, cut, their parents' counts
+ *	   /     \                 /     \       adjusted, then merged where they are underfull
+ *	 [. .] [. /]            [/ .]  [. .] */
+#include "btree/tree_internal.h"
+
+struct cut {
+	struct tree *tree;
+	uint64_t pages_left; /* pages that can exist: a damaged file may name one many times over */
+};
+
+static struct cut cut_of(struct tree *tree)
+{
+	struct store *store = tree->store;
+	struct cut cut = {tree, atomic_load(&store->file_pages) + store->arena.room};
+
+	return cut;
+}
+
+/* ---- retiring whole subtrees ----------------------------------------------------------------- */
+
+static int retire(struct cut *cut, page_id id, uint64_t count, uint64_t birth)
+{
+	if (cut->pages_left < count)
+		return status_fail(KV_CORRUPT, "page %llu: a tree reaches more pages than there are",
+		                   (unsigned long long)page_number(id));
+	cut->pages_left -= count;
+	return store_retire(cut->tree->store, cut->tree->ledger, id, count, birth);
+}
+
+static int retire_values(struct cut *cut, const uint8_t *leaf, uint32_t from, uint32_t to)
+{
+	int rc = KV_OK;
+
+	for (uint32_t i = from; i < to && !rc; i++) {
+		struct node_large where;
+		bool large;
+		kv_slice value = node_value(leaf, i, &large);
+
+		if (!large)
+			continue;
+		memcpy(&where, value.data, sizeof(where));
+		rc = large_retire(cut->tree, &where);
+	}
+	return rc;
+}
+
+/* A leaf that may have large values. */
+static int retire_full_leaf(struct cut *cut, page_id id)
+{
+	const uint8_t *leaf;
+	int rc = tree_load(cut->tree, id, 0, &leaf);
+
+	if (!rc)
+		rc = retire_values(cut, leaf, 0, node_count(leaf));
+	return rc ? rc : retire(cut, id, 1, page_header_of(leaf)->birth);
+}
+
+/* The leaves [from, to) of a branch of level 1. The births of file pages are not known without
+ * reading them: none is older than the time when the tree was last empty (R17). Neighbours in the
+ * file go together. */
+static int retire_leaves(struct cut *cut, const uint8_t *branch, uint32_t from, uint32_t to)
+{
+	int rc = KV_OK;
+
+	while (from < to && !rc) {
+		page_id id = node_child(branch, from++);
+		uint64_t count = 1;
+
+		if (cut->tree->has_large) {
+			rc = retire_full_leaf(cut, id);
+		} else if (page_is_frame(id)) {
+			rc = retire(cut, id, 1, page_header_of(store_at(cut->tree->store, id))->birth);
+		} else {
+			id = page_number(id);
+			for (; from < to; from++, count++) {
+				page_id next = node_child(branch, from);
+
+				if (page_is_frame(next) || page_number(next) != id + count)
+					break;
+			}
+			rc = retire(cut, id, count, cut->tree->empty_since);
+		}
+	}
+	return rc;
+}
+
+static int retire_children(struct cut *cut, const uint8_t *branch, uint32_t level, uint32_t from, uint32_t to);
+
+/* A node above the leaves, with all below it. */
+static int retire_branch(struct cut *cut, page_id id, uint32_t level)
+{
+	const uint8_t *branch;
+	int rc = tree_load(cut->tree, id, level, &branch);
+
+	if (!rc)
+		rc = retire_children(cut, branch, level, 0, node_count(branch));
+	return rc ? rc : retire(cut, id, 1, page_header_of(branch)->birth);
+}
+
+/* Everything below the children [from, to) of a branch at the given level. */
+static int retire_children(struct cut *cut, const uint8_t *branch, uint32_t level, uint32_t from, uint32_t to)
+{
+	int rc = KV_OK;
+
+	if (level == 1)
+		return retire_leaves(cut, branch, from, to);
+	for (uint32_t i = from; i < to && !rc; i++)
+		rc = retire_branch(cut, node_child(branch, i), level - 1);
+	return rc;
+}
+
+int tree_clear(struct tree *tree)
+{
+	struct cut cut = cut_of(tree);
+	int rc = KV_OK;
+
+	if (tree->height > 1)
+		rc = retire_branch(&cut, tree->root, tree->height - 1);
+	else if (tree->height)
+		rc = retire_full_leaf(&cut, tree->root);
+	if (rc)
+		return rc;
+	tree->root = PAGE_NONE;
+	tree->height = 0;
+	tree->count = 0;
+	tree->has_large = false;
+	tree->empty_since = tree->ledger->txn;
+	tree->finger_height = 0;
+	tree->generation++;
+	return KV_OK;
+}
+
+/* ---- mending the edges ------------------------------------------------------------------------- */
+
+static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i);
+
+/* Merges child i + 1 of a writable branch at the given level into child i, if they fit into one. */
+static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i, bool *merged)
+{
+	page_id left_id = node_child(branch, i), right_id = node_child(branch, i + 1);
+	uint32_t page_size = tree->store->page_size, seam;
+	const uint8_t *right;
+	uint8_t *left;
+	int rc = tree_load(tree, right_id, level - 1, &right);
+
+	*merged = false;
+	if (!rc)
+		rc = tree_writable(tree, &left_id, level - 1, &left);
+	if (rc)
+		return rc;
+	node_set_child(branch, i, left_id);
+	seam = node_count(left);
+	*merged = node_merge(left, right, page_size, node_key(branch, i + 1));
+	if (!*merged)
+		return KV_OK;
+	node_set_count(branch, i, node_counts(branch)[i] + node_counts(branch)[i + 1]);
+	node_remove(branch, page_size, i + 1);
+	if (tree->stats)
+		tree->stats->merges++;
+	rc = store_retire(tree->store, tree->ledger, right_id, 1, page_header_of(right)->birth);
+	if (rc || level == 1)
+		return rc;
+	/* The nodes at the seam had other neighbours until now. */
+	rc = mend_child(tree, left, level - 1, seam);
+	return rc || !seam ? rc : mend_child(tree, left, level - 1, seam - 1);
+}
+
+/* Would the children i and i + 1 fit into one node? */
+static int children_fit(struct tree *tree, const uint8_t *branch, uint32_t level, uint32_t i, bool *fit)
+{
+	uint32_t page_size = tree->store->page_size;
+	const uint8_t *left, *right;
+	int rc = tree_load(tree, node_child(branch, i), level - 1, &left);
+
+	if (!rc)
+		rc = tree_load(tree, node_child(branch, i + 1), level - 1, &right);
+	if (!rc)
+		*fit = node_used(left, page_size) + node_used(right, page_size) <= page_size;
+	return rc;
+}
+
+/* Merges child i of a writable branch at the given level with a neighbour, if it is underfull. */
+static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i)
+{
+	uint32_t count = node_count(branch);
+	const uint8_t *child;
+	bool merged = false;
+	int rc;
+
+	if (i >= count)
+		return KV_OK;
+	rc = tree_load(tree, node_child(branch, i), level - 1, &child);
+	if (rc || !tree_underfull(tree, child))
+		return rc;
+	for (uint32_t left = i ? i - 1 : 0; left <= i && left + 1 < count && !merged && !rc; left++) {
+		bool fit = false;
+
+		rc = children_fit(tree, branch, level, left, &fit);
+		if (!rc && fit)
+			rc = merge_children(tree, branch, level, left, &merged);
+	}
+	return rc;
+}
+
+/* ---- cutting the edges ------------------------------------------------------------------------- */
+
+/* A part of a tree whose root is *id at level: entries from <= key < to are cut out of it (NULL: no
+ * bound). *id becomes the node's new id; removed counts the entries. The node may end up empty. */
+struct edge {
+	page_id *id;
+	uint32_t level;
+	const kv_slice *from, *to;
+	uint64_t removed;
+};
+
+static int cut_leaf(struct cut *cut, struct edge *edge)
+{
+	uint32_t begin, end;
+	const uint8_t *leaf;
+	uint8_t *node;
+	bool equal;
+	int rc = tree_load(cut->tree, *edge->id, 0, &leaf);
+
+	if (rc)
+		return rc;
+	begin = edge->from ? node_lower_bound(leaf, *edge->from, &equal) : 0;
+	end = edge->to ? node_lower_bound(leaf, *edge->to, &equal) : node_count(leaf);
+	if (begin >= end)
+		return KV_OK;
+	rc = tree_writable(cut->tree, edge->id, 0, &node);
+	if (!rc && cut->tree->has_large)
+		rc = retire_values(cut, node, begin, end);
+	if (rc)
+		return rc;
+	node_remove_range(node, cut->tree->store->page_size, begin, end);
+	edge->removed = end - begin;
+	return KV_OK;
+}
+
+static int cut_branch(struct cut *cut, struct edge *edge);
+
+/* Cuts within child i of a writable branch. *empty: nothing is left of it, and it has been retired. */
+static int cut_child(struct cut *cut, struct edge *parent, uint8_t *branch, uint32_t i, bool is_first,
+                     bool is_last, bool *empty)
+{
+	struct store *store = cut->tree->store;
+	page_id id = node_child(branch, i);
+	struct edge edge = {.id = &id, .level = parent->level - 1};
+	int rc;
+
+	edge.from = is_first ? parent->from : NULL;
+	edge.to = is_last ? parent->to : NULL;
+	rc = edge.level ? cut_branch(cut, &edge) : cut_leaf(cut, &edge);
+	if (rc)
+		return rc;
+	node_set_child(branch, i, id);
+	node_set_count(branch, i, node_counts(branch)[i] - edge.removed);
+	parent->removed += edge.removed;
+	*empty = !node_count(store_at(store, id));
+	return *empty ? retire(cut, id, 1, page_header_of(store_at(store, id))->birth) : KV_OK;
+}
+
+/* Children first + 1 .. last - 1 go whole; first and last are edges where the range has a bound. */
+static int cut_branch(struct cut *cut, struct edge *edge)
+{
+	struct tree *tree = cut->tree;
+	uint32_t first, last, begin, end;
+	bool first_empty = false, last_empty = false;
+	uint8_t *node;
+	int rc = tree_writable(tree, edge->id, edge->level, &node);
+
+	if (rc)
+		return rc;
+	if (!node_count(node))
+		return status_fail(KV_CORRUPT, "a branch without children");
+	first = edge->from ? node_route(node, *edge->from) : 0;
+	last = edge->to ? node_route(node, *edge->to) : node_count(node) - 1;
+	begin = edge->from ? first + 1 : 0;
+	end = edge->to ? last : last + 1;
+	if (edge->to && (last != first || !edge->from))
+		rc = cut_child(cut, edge, node, last, false, true, &last_empty);
+	if (!rc && edge->from)
+		rc = cut_child(cut, edge, node, first, true, last == first, &first_empty);
+	if (!rc && begin < end)
+		rc = retire_children(cut, node, edge->level, begin, end);
+	if (rc)
+		return rc;
+	for (uint32_t i = begin; i < end; i++)
+		edge->removed += node_counts(node)[i];
+	if (end < begin)
+		end = begin; /* both bounds in one child */
+	begin -= first_empty;
+	end += last_empty;
+	if (begin < end)
+		node_remove_range(node, tree->store->page_size, begin, end);
+	rc = mend_child(tree, node, edge->level, begin);
+	return rc || !begin ? rc : mend_child(tree, node, edge->level, begin - 1);
+}
+
+/* A root with a single child is replaced by it, an empty one by nothing. */
+static int collapse_root(struct tree *tree)
+{
+	const uint8_t *root;
+	int rc;
+
+	for (;;) {
+		page_id child;
+
+		rc = tree_load(tree, tree->root, tree->height - 1, &root);
+		if (rc)
+			return rc;
+		if (!node_count(root))
+			return tree_clear(tree);
+		if (tree->height == 1 || node_count(root) > 1)
+			return KV_OK;
+		child = node_child(root, 0);
+		rc = store_retire(tree->store, tree->ledger, tree->root, 1, page_header_of(root)->birth);
+		if (rc)
+			return rc;
+		tree->root = child;
+		tree->height--;
+	}
+}
+
+int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *to, uint64_t *removed)
+{
+	struct cut cut = cut_of(tree);
+	struct edge edge = {.id = &tree->root, .level = tree->height - 1, .from = from, .to = to};
+	int rc = tree_count_range(tree, from, to, removed);
+
+	if (rc || !*removed)
+		return rc;
+	if (*removed == tree->count)
+		return tree_clear(tree);
+	tree->finger_height = 0;
+	tree->generation++;
+	rc = edge.level ? cut_branch(&cut, &edge) : cut_leaf(&cut, &edge);
+	if (rc)
+		return rc;
+	tree->count -= edge.removed;
+	*removed = edge.removed;
+	return collapse_root(tree);
+}
