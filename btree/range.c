@@ -26,11 +26,17 @@ static struct cut cut_of(struct tree *tree)
 
 static int retire(struct cut *cut, page_id id, uint64_t count, uint64_t birth)
 {
+	struct store *store = cut->tree->store;
+
+	/* Leaves come here unread, by what their parent says. */
+	if (!page_is_frame(id) && page_number(id) + count > atomic_load(&store->file_pages))
+		return status_fail(KV_CORRUPT, "page %llu: beyond the end of the file",
+		                   (unsigned long long)page_number(id));
 	if (cut->pages_left < count)
 		return status_fail(KV_CORRUPT, "page %llu: a tree reaches more pages than there are",
 		                   (unsigned long long)page_number(id));
 	cut->pages_left -= count;
-	return store_retire(cut->tree->store, cut->tree->ledger, id, count, birth);
+	return store_retire(store, cut->tree->ledger, id, count, birth);
 }
 
 static int retire_values(struct cut *cut, const uint8_t *leaf, uint32_t from, uint32_t to)
@@ -281,6 +287,8 @@ static int cut_branch(struct cut *cut, struct edge *edge)
 		return status_fail(KV_CORRUPT, "a branch without children");
 	first = edge->from ? node_route(node, *edge->from) : 0;
 	last = edge->to ? node_route(node, *edge->to) : node_count(node) - 1;
+	if (first > last)
+		return status_fail(KV_CORRUPT, "a branch whose separators are out of order");
 	begin = edge->from ? first + 1 : 0;
 	end = edge->to ? last : last + 1;
 	if (edge->to && (last != first || !edge->from))
