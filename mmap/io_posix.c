@@ -223,7 +223,8 @@ static int posix_read(struct io *io, const struct io_file *file, void *data, siz
 	(void)io;
 	*got = 0;
 	while (done < size) {
-		ssize_t n = pread(file->fd, (char *)data + done, size - done, (off_t)(offset + done));
+		ssize_t n = pread(file->fd, (char *)data + done, size - done,
+		                  (off_t)(offset + done));
 
 		if (n == 0)
 			break;
@@ -264,7 +265,8 @@ static int posix_submit(struct io *io, const struct io_file *file, const struct 
 	struct io_run run;
 
 	if (getpid() != io->owner)
-		return status_fail(KV_FORKED, "%s: written to in a forked child", file->state->path);
+		return status_fail(KV_FORKED, "%s: written to in a forked child",
+		                   file->state->path);
 	while (count > 0 && !file->state->error) {
 		size_t taken = io_run_gather(&run, vectors, IO_RUN_VECTORS, writes, count);
 		int error = io_run_write(file->fd, &run);
@@ -319,7 +321,8 @@ static int posix_allocate(struct io *io, const struct io_file *file, uint64_t of
 			failed = grow_to(file->fd, offset + size);
 	} while (failed && errno == EINTR);
 	if (failed)
-		return status_fail_errno(errno, "%s: allocating %" PRIu64 " bytes at offset %" PRIu64,
+		return status_fail_errno(errno,
+		                         "%s: allocating %" PRIu64 " bytes at offset %" PRIu64,
 		                         file->state->path, size, offset);
 	return KV_OK;
 }
@@ -341,8 +344,8 @@ static int posix_truncate(struct io *io, const struct io_file *file, uint64_t si
 static int posix_lock(struct io *io, const struct io_file *file, enum io_lock kind)
 {
 	struct flock lock = {
-		.l_type = kind == IO_LOCK_EXCLUSIVE ? F_WRLCK : F_RDLCK,
-		.l_whence = SEEK_SET,
+	        .l_type = kind == IO_LOCK_EXCLUSIVE ? F_WRLCK : F_RDLCK,
+	        .l_whence = SEEK_SET,
 	};
 	int failed;
 
@@ -365,7 +368,8 @@ static void directory_of(const char *path, char directory[PATH_MAX])
 	if (!slash)
 		snprintf(directory, PATH_MAX, ".");
 	else
-		snprintf(directory, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+		snprintf(directory, PATH_MAX, "%.*s", slash == path ? 1 : (int)(slash - path),
+		         path);
 }
 
 static int posix_sync_directory(struct io *io, const char *path)
@@ -421,21 +425,21 @@ static void posix_free(struct io *io)
 }
 
 const struct io_ops io_posix_ops = {
-	.open = posix_open,
-	.close = posix_close,
-	.size = posix_size,
-	.read = posix_read,
-	.write = posix_write,
-	.submit = posix_submit,
-	.flush = posix_flush,
-	.sync = posix_sync,
-	.sync_directory = posix_sync_directory,
-	.allocate = posix_allocate,
-	.truncate = posix_truncate,
-	.rename = posix_rename,
-	.remove = posix_remove,
-	.lock = posix_lock,
-	.free = posix_free,
+        .open = posix_open,
+        .close = posix_close,
+        .size = posix_size,
+        .read = posix_read,
+        .write = posix_write,
+        .submit = posix_submit,
+        .flush = posix_flush,
+        .sync = posix_sync,
+        .sync_directory = posix_sync_directory,
+        .allocate = posix_allocate,
+        .truncate = posix_truncate,
+        .rename = posix_rename,
+        .remove = posix_remove,
+        .lock = posix_lock,
+        .free = posix_free,
 };
 
 int io_posix_new(const struct mem *mem, struct io **io)

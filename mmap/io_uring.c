@@ -5,6 +5,11 @@
  * queue is used by one thread at a time, as submit and flush are, and so needs no lock; that thread
  * may change, so nothing here may depend on who made the ring.
  *
+ * IOSQE_ASYNC is not set: ext4 goes to a kernel thread by itself, and forcing it cost CPU time for
+ * no gain. (1 GiB in batches of 512 scattered pages, overwriting a cached file, with checksums made
+ * between the batches: 0.24 s until flushed, 0.27 s if forced, 0.33 s with pwritev; without the
+ * checksums 0.25 s each. The sync that follows takes 0.36 s.)
+ *
  * Whatever the ring cannot do is done by pwritev instead: the rest of a short write, a write that
  * was cancelled because the thread that submitted it has ended, every batch after the ring broke. */
 #include <errno.h>
@@ -16,8 +21,10 @@
 #include "mmap/io_posix.h"
 #include "mmap/status.h"
 
-/* Writes under way per file, and vectors in each. At 4 KiB pages 32 MiB; 130 KiB of memory. */
-enum { QUEUE_DEPTH = 32, SLOT_VECTORS = 256 };
+/* Writes under way per file, and vectors in each: at 4 KiB pages 32 MiB, for 130 KiB of memory.
+ * Buffered writes to one file are carried out one after the other, so that depth only has to bridge
+ * the caller's pauses; more and smaller writes were measured slower. */
+enum { QUEUE_DEPTH = 16, SLOT_VECTORS = 512 };
 
 /* One write under way. The kernel may read vectors until it is done. */
 struct slot {
@@ -150,8 +157,6 @@ static bool enqueue(const struct io_file *file, struct slot *slot)
 	io_uring_prep_writev(sqe, file->fd, slot->run.vectors, (unsigned)slot->run.count,
 	                     slot->run.offset);
 	io_uring_sqe_set_data(sqe, slot);
-	/* Without this the submitting call may do the copying itself. */
-	io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
 	do {
 		submitted = io_uring_submit(&queue->ring);
 	} while (submitted == -EINTR);
@@ -197,7 +202,8 @@ static size_t queue_runs(struct io *io, const struct io_file *file, const struct
 		int error = state->queue->free_slots ? 0 : reap(file);
 
 		if (error)
-			io_batch_fail(state, error, &(struct io_run){.offset = writes[done].offset});
+			io_batch_fail(state, error,
+			              &(struct io_run){.offset = writes[done].offset});
 		else if (!state->error)
 			done += queue_run(io, file, writes + done, count - done);
 	}
