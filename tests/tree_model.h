@@ -43,10 +43,10 @@ void tree_model_close(struct tree_model *model);
 void tree_model_fill(struct tree_model *model, struct random *random, enum key_kind kind,
                      size_t count, enum tree_shape shape, bool large);
 
-/* Writes all frames of the tree to the file and goes on in a new transaction. */
+/* Writes all frames of the tree to the file, gives them up and commits. */
 void tree_model_flush(struct tree_model *model);
 
-/* Begins a new transaction: what it changes from here on is copied and retired. */
+/* Goes on in a new transaction. What the old one retired is free: there are no readers. */
 void tree_model_commit(struct tree_model *model);
 
 /* Index of the first entry whose key is >= key. */
