@@ -117,7 +117,7 @@ static int reap(const struct io_file *file)
 
 	do {
 		result = io_uring_wait_cqe(&queue->ring, &cqe);
-	} while (result == -EINTR || result == -EAGAIN);
+	} while (result == -EINTR);
 	if (result < 0)
 		return -result;
 	slot = io_uring_cqe_get_data(cqe);
@@ -224,7 +224,7 @@ static int uring_submit(struct io *io, const struct io_file *file, const struct 
 			io->uring = false;
 	}
 	done = queue_runs(io, file, writes, count);
-	if (state->error)
+	if (state->error || done == count)
 		return io_batch_status(state);
 	return io_posix_ops.submit(io, file, writes + done, count - done);
 }
