@@ -2,6 +2,7 @@
  * its way from memory, the others are searched. A round per level loads the nodes that the round
  * before asked for, routes, and asks for the next ones; at the leaves one round finds candidates by
  * their heads and asks for the entries, and the last compares keys. */
+#include "btree/heads.h"
 #include "btree/tree.h"
 
 #define GROUP 32u         /* keys in lockstep: more than the memory system can have under way */
@@ -46,19 +47,13 @@ static int route_group(const struct tree *tree, struct group *group, const kv_sl
 	return KV_OK;
 }
 
-/* The first entry of a leaf that may have this key, by prefix and head alone. */
+/* The first entry of a leaf that may have this key, by its head alone: the heap is not touched. */
 static uint32_t candidate(const uint8_t *leaf, kv_slice key)
 {
 	const uint32_t *heads = node_heads(leaf);
-	uint32_t prefix = page_header_of(leaf)->prefix, count = node_count(leaf), head, i = 0;
+	uint32_t count = node_count(leaf), head = node_head(key, page_header_of(leaf)->prefix);
+	uint32_t i = heads_below(heads, count, head);
 
-	if (key.size < prefix ||
-	    (prefix && memcmp(leaf + sizeof(struct page_header), key.data,
-	                      prefix < NODE_PREFIX_BYTES ? prefix : NODE_PREFIX_BYTES) != 0))
-		return NO_ENTRY;
-	head = node_head(key, prefix);
-	for (uint32_t k = 0; k < count; k++)
-		i += heads[k] < head;
 	return i < count && heads[i] == head ? i : NO_ENTRY;
 }
 

@@ -7,7 +7,7 @@
  *	   [ . . /]               [/ . . ]       edges: made writable, cut, their parents' counts
  *	   /     \                 /     \       adjusted, then merged where they are underfull
  *	 [. .] [. /]            [/ .]  [. .] */
-#include "btree/tree_internal.h"
+#include "btree/write.h"
 
 struct cut {
 	struct tree *tree;
@@ -132,17 +132,28 @@ int tree_clear(struct tree *tree)
 		rc = retire_full_leaf(&cut, tree->root);
 	if (rc)
 		return rc;
-	tree->root = PAGE_NONE;
-	tree->height = 0;
-	tree->count = 0;
-	tree->has_large = false;
-	tree->empty_since = tree->ledger->txn;
+	tree_set_empty(tree);
 	tree->finger_height = 0;
 	tree->generation++;
 	return KV_OK;
 }
 
 /* ---- mending the edges ------------------------------------------------------------------------- */
+
+/* Below a quarter, a node is merged with a neighbour where both fit into one. */
+static bool underfull(const struct tree *tree, const uint8_t *node)
+{
+	return node_used(node, tree->store->page_size) < tree->store->page_size / 4;
+}
+
+/* Loads the node that *id names and makes it writable; the caller repoints the parent to *id. */
+static int load_writable(struct tree *tree, page_id *id, uint32_t level, uint8_t **node)
+{
+	const uint8_t *page;
+	int rc = tree_load(tree, *id, level, &page);
+
+	return rc ? rc : tree_own(tree, id, page, node);
+}
 
 static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i);
 
@@ -157,7 +168,7 @@ static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, ui
 
 	*merged = false;
 	if (!rc)
-		rc = tree_writable(tree, &left_id, level - 1, &left);
+		rc = load_writable(tree, &left_id, level - 1, &left);
 	if (rc)
 		return rc;
 	node_set_child(branch, i, left_id);
@@ -169,7 +180,7 @@ static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, ui
 	node_remove(branch, page_size, i + 1);
 	if (tree->stats)
 		tree->stats->merges++;
-	rc = store_retire(tree->store, tree->ledger, right_id, 1, page_header_of(right)->birth);
+	rc = tree_node_retire(tree, right_id, right);
 	if (rc || level == 1)
 		return rc;
 	/* The nodes at the seam had other neighbours until now. */
@@ -202,7 +213,7 @@ static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32
 	if (i >= count)
 		return KV_OK;
 	rc = tree_load(tree, node_child(branch, i), level - 1, &child);
-	if (rc || !tree_underfull(tree, child))
+	if (rc || !underfull(tree, child))
 		return rc;
 	for (uint32_t left = i ? i - 1 : 0; left <= i && left + 1 < count && !merged && !rc; left++) {
 		bool fit = false;
@@ -239,7 +250,7 @@ static int cut_leaf(struct cut *cut, struct edge *edge)
 	end = edge->to ? node_lower_bound(leaf, *edge->to, &equal) : node_count(leaf);
 	if (begin >= end)
 		return KV_OK;
-	rc = tree_writable(cut->tree, edge->id, 0, &node);
+	rc = load_writable(cut->tree, edge->id, 0, &node);
 	if (!rc && cut->tree->has_large)
 		rc = retire_values(cut, node, begin, end);
 	if (rc)
@@ -279,7 +290,7 @@ static int cut_branch(struct cut *cut, struct edge *edge)
 	uint32_t first, last, begin, end;
 	bool first_empty = false, last_empty = false;
 	uint8_t *node;
-	int rc = tree_writable(tree, edge->id, edge->level, &node);
+	int rc = load_writable(tree, edge->id, edge->level, &node);
 
 	if (rc)
 		return rc;
@@ -311,31 +322,6 @@ static int cut_branch(struct cut *cut, struct edge *edge)
 	return rc || !begin ? rc : mend_child(tree, node, edge->level, begin - 1);
 }
 
-/* A root with a single child is replaced by it, an empty one by nothing. */
-static int collapse_root(struct tree *tree)
-{
-	const uint8_t *root;
-	int rc;
-
-	for (;;) {
-		page_id child;
-
-		rc = tree_load(tree, tree->root, tree->height - 1, &root);
-		if (rc)
-			return rc;
-		if (!node_count(root))
-			return tree_clear(tree);
-		if (tree->height == 1 || node_count(root) > 1)
-			return KV_OK;
-		child = node_child(root, 0);
-		rc = store_retire(tree->store, tree->ledger, tree->root, 1, page_header_of(root)->birth);
-		if (rc)
-			return rc;
-		tree->root = child;
-		tree->height--;
-	}
-}
-
 int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *to, uint64_t *removed)
 {
 	struct cut cut = cut_of(tree);
@@ -353,5 +339,5 @@ int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *t
 		return rc;
 	tree->count -= edge.removed;
 	*removed = edge.removed;
-	return collapse_root(tree);
+	return tree_collapse(tree);
 }
