@@ -7,7 +7,7 @@
  *	   [ . . /]               [/ . . ]       edges: made writable, cut, their parents' counts
  *	   /     \                 /     \       adjusted, then merged where they are underfull
  *	 [. .] [. /]            [/ .]  [. .] */
-#include "btree/write.h"
+#include "btree/tree_internal.h"
 
 struct cut {
 	struct tree *tree;
@@ -140,21 +140,6 @@ int tree_clear(struct tree *tree)
 
 /* ---- mending the edges ------------------------------------------------------------------------- */
 
-/* Below a quarter, a node is merged with a neighbour where both fit into one. */
-static bool underfull(const struct tree *tree, const uint8_t *node)
-{
-	return node_used(node, tree->store->page_size) < tree->store->page_size / 4;
-}
-
-/* Loads the node that *id names and makes it writable; the caller repoints the parent to *id. */
-static int load_writable(struct tree *tree, page_id *id, uint32_t level, uint8_t **node)
-{
-	const uint8_t *page;
-	int rc = tree_load(tree, *id, level, &page);
-
-	return rc ? rc : tree_own(tree, id, page, node);
-}
-
 static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i);
 
 /* Merges child i + 1 of a writable branch at the given level into child i, if they fit into one. */
@@ -168,7 +153,7 @@ static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, ui
 
 	*merged = false;
 	if (!rc)
-		rc = load_writable(tree, &left_id, level - 1, &left);
+		rc = tree_writable(tree, &left_id, level - 1, &left);
 	if (rc)
 		return rc;
 	node_set_child(branch, i, left_id);
@@ -213,7 +198,7 @@ static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32
 	if (i >= count)
 		return KV_OK;
 	rc = tree_load(tree, node_child(branch, i), level - 1, &child);
-	if (rc || !underfull(tree, child))
+	if (rc || !tree_underfull(tree, child))
 		return rc;
 	for (uint32_t left = i ? i - 1 : 0; left <= i && left + 1 < count && !merged && !rc; left++) {
 		bool fit = false;
@@ -250,7 +235,7 @@ static int cut_leaf(struct cut *cut, struct edge *edge)
 	end = edge->to ? node_lower_bound(leaf, *edge->to, &equal) : node_count(leaf);
 	if (begin >= end)
 		return KV_OK;
-	rc = load_writable(cut->tree, edge->id, 0, &node);
+	rc = tree_writable(cut->tree, edge->id, 0, &node);
 	if (!rc && cut->tree->has_large)
 		rc = retire_values(cut, node, begin, end);
 	if (rc)
@@ -290,7 +275,7 @@ static int cut_branch(struct cut *cut, struct edge *edge)
 	uint32_t first, last, begin, end;
 	bool first_empty = false, last_empty = false;
 	uint8_t *node;
-	int rc = load_writable(tree, edge->id, edge->level, &node);
+	int rc = tree_writable(tree, edge->id, edge->level, &node);
 
 	if (rc)
 		return rc;
