@@ -588,3 +588,11 @@ void defer_drop(struct defer *d, struct store *store)
 		store->io->ops->close(store->io, &d->file);
 	d->has_file = false;
 }
+
+void defer_free(struct defer *d, struct store *store)
+{
+	defer_drop(d, store);
+	mem_free(&store->mem, d->entries, d->room * sizeof *d->entries);
+	d->entries = NULL;
+	d->room = 0;
+}

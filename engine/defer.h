@@ -62,4 +62,7 @@ int defer_apply(struct defer *defer, struct tree *tree);
 /* Forgets everything. Large values are the ledger's business then. */
 void defer_drop(struct defer *defer, struct store *store);
 
+/* The same, and gives back the memory that defer_drop keeps for the next time. */
+void defer_free(struct defer *defer, struct store *store);
+
 #endif

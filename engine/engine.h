@@ -90,6 +90,7 @@ struct kv_txn {
 	uint32_t state_room;
 	uint32_t dirty_count;  /* (w) */
 	struct ledger ledger;  /* (w) */
+	struct table_state *reserving; /* (w) the one with an unfinished kv_reserve */
 	struct key_buffer *keys; /* (w) memory for cursors' keys, freed at the end */
 };
 
@@ -162,7 +163,6 @@ int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, con
 int checkpoint_tip(kv_db *db);
 /* Publishes, hands the ledger's retired pages to the reclaimer, empties the ledger, reclaims. */
 void checkpoint_publish(kv_db *db, struct ledger *ledger, const struct snapshot *snapshot);
-/* Writes the frames of one dirty tree of a transaction to the file, early. */
-int checkpoint_spill(kv_txn *txn);
+
 
 #endif

@@ -252,17 +252,13 @@ typedef struct kv_cursor {
 
 	kv_txn *txn;
 	kv_table *table;
-	uint64_t generation;
-	void *saved;
+	uint64_t stamp, generation; /* of the transaction and the tree that path belongs to */
+	void *saved;                /* writer: copy of the key it stands on */
 	uint32_t saved_size;
-	uint16_t height;
-	bool bounded_from, bounded_to;
-	bool gone; /* the entry it stood on was deleted through it */
+	uint8_t place;
+	bool bounded_from, bounded_to, prefixed;
 	kv_slice from, to;
-	struct {
-		const void *page;
-		uint32_t index, count;
-	} path[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS];
 } kv_cursor;
 
 /* Makes a cursor that stands nowhere. */

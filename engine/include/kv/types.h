@@ -18,6 +18,12 @@ static inline kv_slice kv_bytes(const void *data, size_t size)
 	return s;
 }
 
+/* One level of a cursor's path: a page and where in it. Opaque to applications. */
+struct kv_level {
+	const void *page;
+	uint32_t index, count;
+};
+
 #define KV_MAX_VALUE UINT32_MAX /* bytes in a value: 4 GiB - 1 */
 #define KV_MAX_TABLE_NAME 255   /* bytes in a table's name, at least 1, no NUL */
 #define KV_MIN_PAGE_SIZE 4096u  /* page sizes are powers of two */
