@@ -32,10 +32,11 @@ static int answer(int rc)
 
 static void describe(char *text, size_t size)
 {
-	snprintf(text, size,
-	         "kv %s; default options, verification on; KV_IMMEDIATE (durable), KV_NONE (nosync); "
-	         "sorted load with kv_put; compaction with kv_copy; get_many with kv_get_many",
-	         kv_version());
+	snprintf(
+	        text, size,
+	        "kv %s; default options, verification on; KV_IMMEDIATE (durable), KV_NONE (nosync); "
+	        "sorted load with kv_put; compaction with kv_copy; get_many with kv_get_many",
+	        kv_version());
 }
 
 static const char *error_text(int rc)
@@ -241,25 +242,25 @@ static int compact(struct engine_db *db, const char *directory)
 }
 
 const struct engine engine_kv = {
-	.name = "kv",
-	.describe = describe,
-	.error = error_text,
-	.open = open_db,
-	.close = close_db,
-	.begin = begin,
-	.commit = commit,
-	.end = end,
-	.get = get,
-	.get_many = get_many,
-	.put = put,
-	.append = put,
-	.remove = remove_key,
-	.count = count,
-	.cursor_open = cursor_open,
-	.cursor_seek = cursor_seek,
-	.cursor_next = cursor_next,
-	.cursor_close = cursor_close,
-	.sync = sync_db,
-	.checkpoint = checkpoint,
-	.compact = compact,
+        .name = "kv",
+        .describe = describe,
+        .error = error_text,
+        .open = open_db,
+        .close = close_db,
+        .begin = begin,
+        .commit = commit,
+        .end = end,
+        .get = get,
+        .get_many = get_many,
+        .put = put,
+        .append = put,
+        .remove = remove_key,
+        .count = count,
+        .cursor_open = cursor_open,
+        .cursor_seek = cursor_seek,
+        .cursor_next = cursor_next,
+        .cursor_close = cursor_close,
+        .sync = sync_db,
+        .checkpoint = checkpoint,
+        .compact = compact,
 };

@@ -4,11 +4,11 @@
 #include "bench/engine.h"
 
 const struct engine *const engines[] = {
-	&engine_kv,
+        &engine_kv,
 #ifdef KV_HAVE_LMDB
-	&engine_lmdb,
+        &engine_lmdb,
 #endif
-	NULL,
+        NULL,
 };
 
 const struct engine *engine_find(const char *name)

@@ -9,56 +9,72 @@
 #include "bench/store.h"
 
 static const char help[] =
-	"usage: kvbench [options]\n"
-	"\n"
-	"Runs the workloads of the suite `store` on each engine in turn and prints one table.\n"
-	"\n"
-	"  --entries N       entries in the database (5000000)\n"
-	"  --engines A,B     engines, the one that is judged first (all of this build)\n"
-	"  --only A,B        run only these workloads; --list shows them\n"
-	"  --skip A,B        leave these workloads out\n"
-	"  --threads A,B     numbers of reading threads (1,2,4)\n"
-	"  --writers A,B     numbers of durably writing threads (1,4,16,64)\n"
-	"  --repeat N        runs of each short workload (3)\n"
-	"  --repeat-long N   runs of bulk, large, size and removals (1)\n"
-	"  --large N         number of 2 MB values (400)\n"
-	"  --seed N          seed of the data (1)\n"
-	"  --dir DIR         where to put the databases (a new directory here)\n"
-	"  --keep            leave the databases there at the end\n"
-	"  --reuse           take the databases that an earlier run with the same seed kept in DIR\n"
-	"  --json FILE       also write all samples as JSON\n"
-	"  --markdown        print the table as Markdown\n"
-	"  --quiet           no progress on stderr\n"
-	"  --list            show workloads and engines\n"
-	"  --help\n"
-	"\n"
-	"Exit status: 0 done, 1 an engine failed or answered wrongly, 2 wrong usage.\n";
+        "usage: kvbench [options]\n"
+        "\n"
+        "Runs the workloads of the suite `store` on each engine in turn and prints one table.\n"
+        "\n"
+        "  --entries N       entries in the database (5000000)\n"
+        "  --engines A,B     engines, the one that is judged first (all of this build)\n"
+        "  --only A,B        run only these workloads; --list shows them\n"
+        "  --skip A,B        leave these workloads out\n"
+        "  --threads A,B     numbers of reading threads (1,2,4)\n"
+        "  --writers A,B     numbers of durably writing threads (1,4,16,64)\n"
+        "  --repeat N        runs of each short workload (3)\n"
+        "  --repeat-long N   runs of bulk, large, size and removals (1)\n"
+        "  --large N         number of 2 MB values (400)\n"
+        "  --seed N          seed of the data (1)\n"
+        "  --dir DIR         where to put the databases (a new directory here)\n"
+        "  --keep            leave the databases there at the end\n"
+        "  --reuse           take the databases that an earlier run with the same seed kept in DIR\n"
+        "  --json FILE       also write all samples as JSON\n"
+        "  --markdown        print the table as Markdown\n"
+        "  --quiet           no progress on stderr\n"
+        "  --list            show workloads and engines\n"
+        "  --help\n"
+        "\n"
+        "Exit status: 0 done, 1 an engine failed or answered wrongly, 2 wrong usage.\n";
 
 enum option_id {
-	ENTRIES = 1, ENGINES, ONLY, SKIP, THREADS, WRITERS, REPEAT, REPEAT_LONG, LARGE, SEED, DIR,
-	KEEP, REUSE, JSON, MARKDOWN, QUIET, LIST, HELP,
+	ENTRIES = 1,
+	ENGINES,
+	ONLY,
+	SKIP,
+	THREADS,
+	WRITERS,
+	REPEAT,
+	REPEAT_LONG,
+	LARGE,
+	SEED,
+	DIR,
+	KEEP,
+	REUSE,
+	JSON,
+	MARKDOWN,
+	QUIET,
+	LIST,
+	HELP,
 };
 
 static const struct option option_table[] = {
-	{"entries", required_argument, NULL, ENTRIES},
-	{"engines", required_argument, NULL, ENGINES},
-	{"only", required_argument, NULL, ONLY},
-	{"skip", required_argument, NULL, SKIP},
-	{"threads", required_argument, NULL, THREADS},
-	{"writers", required_argument, NULL, WRITERS},
-	{"repeat", required_argument, NULL, REPEAT},
-	{"repeat-long", required_argument, NULL, REPEAT_LONG},
-	{"large", required_argument, NULL, LARGE},
-	{"seed", required_argument, NULL, SEED},
-	{"dir", required_argument, NULL, DIR},
-	{"keep", no_argument, NULL, KEEP},
-	{"reuse", no_argument, NULL, REUSE},
-	{"json", required_argument, NULL, JSON},
-	{"markdown", no_argument, NULL, MARKDOWN},
-	{"quiet", no_argument, NULL, QUIET},
-	{"list", no_argument, NULL, LIST},
-	{"help", no_argument, NULL, HELP},
-	{NULL, 0, NULL, 0},
+        {"entries", required_argument, NULL, ENTRIES},
+        {"engines", required_argument, NULL, ENGINES},
+        {"only", required_argument, NULL, ONLY},
+        {"skip", required_argument, NULL, SKIP},
+        {"threads", required_argument, NULL, THREADS},
+        {"writers", required_argument, NULL, WRITERS},
+        {"repeat", required_argument, NULL, REPEAT},
+        {"repeat-long", required_argument, NULL, REPEAT_LONG},
+        {"large", required_argument, NULL, LARGE},
+        {"seed", required_argument, NULL, SEED},
+        {"dir", required_argument, NULL, DIR},
+        {"keep", no_argument, NULL, KEEP},
+        {"reuse", no_argument, NULL, REUSE},
+        {"json", required_argument, NULL, JSON},
+        {"markdown", no_argument, NULL, MARKDOWN},
+        {"quiet", no_argument, NULL, QUIET},
+        {"list", no_argument, NULL, LIST},
+        {"help", no_argument, NULL, HELP},
+        {NULL, 0, NULL, 0},
 };
 
 struct options {
@@ -173,8 +189,13 @@ static void set_option(struct options *o, int id, const char *arg)
 static struct options parse_options(int argc, char **argv)
 {
 	struct options o = {
-		.store = {.entries = 5000000, .seed = 1, .large = 400, .repeat = 3,
-		          .repeat_long = 1, .threads = {1, 2, 4}, .writers = {1, 4, 16, 64}},
+	        .store = {.entries = 5000000,
+	                  .seed = 1,
+	                  .large = 400,
+	                  .repeat = 3,
+	                  .repeat_long = 1,
+	                  .threads = {1, 2, 4},
+	                  .writers = {1, 4, 16, 64}},
 	};
 	int id;
 

@@ -34,9 +34,9 @@ static const char *file_system_name(const char *directory)
 		unsigned long magic;
 		const char *name;
 	} known[] = {
-		{EXT4_SUPER_MAGIC, "ext4"},   {XFS_SUPER_MAGIC, "xfs"},
-		{BTRFS_SUPER_MAGIC, "btrfs"}, {TMPFS_MAGIC, "tmpfs"},
-		{OVERLAYFS_SUPER_MAGIC, "overlay"},
+	        {EXT4_SUPER_MAGIC, "ext4"},         {XFS_SUPER_MAGIC, "xfs"},
+	        {BTRFS_SUPER_MAGIC, "btrfs"},       {TMPFS_MAGIC, "tmpfs"},
+	        {OVERLAYFS_SUPER_MAGIC, "overlay"},
 	};
 	struct statfs st;
 

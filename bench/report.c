@@ -49,9 +49,9 @@ struct report_summary report_summarize(const struct report_cell *cell)
 	memcpy(sorted, cell->samples, n * sizeof(sorted[0]));
 	qsort(sorted, n, sizeof(sorted[0]), compare);
 	return (struct report_summary){
-		.median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2,
-		.min = sorted[0],
-		.max = sorted[n - 1],
+	        .median = (sorted[(n - 1) / 2] + sorted[n / 2]) / 2,
+	        .min = sorted[0],
+	        .max = sorted[n - 1],
 	};
 }
 

@@ -28,34 +28,35 @@ static uint64_t adds_unsynced(const struct store *store)
 }
 
 const struct workload store_workloads[] = {
-	{"bulk", "all entries in one transaction", store_bulk_load, NULL,
-	 .is_long = true, .memory = true, .warm = true},
-	{"individual", "durable transactions of one pair", store_individual_writes, adds_singles,
-	 .warm = true, .needs_main = true},
-	{"batch", "durable transactions of 1,000 pairs", store_batch_writes, adds_batches,
-	 .warm = true, .needs_main = true},
-	{"nosync", "transactions of one pair, then one sync", store_nosync_writes, adds_unsynced,
-	 .memory = true, .warm = true, .needs_main = true},
-	{"len", "number of entries", store_len, NULL, .needs_main = true},
-	{"random", "random gets, 1 thread and more", store_random_reads, NULL,
-	 .memory = true, .needs_main = true},
-	{"many", "random gets in batches", store_get_many, NULL, .needs_main = true},
-	{"range", "random seeks and 10 entries each", store_range_reads, NULL, .needs_main = true},
-	{"scan", "every entry once", store_full_scan, NULL, .needs_main = true},
-	{"sorted", "pairs in key order, one transaction", store_sorted_load, NULL,
-	 .memory = true, .warm = true},
-	{"writers", "concurrent durable writers", store_concurrent_writers, NULL,
-	 .warm = true, .needs_main = true},
-	{"beside", "random gets while another thread commits", store_reads_beside_writer, NULL,
-	 .warm = true, .needs_main = true},
-	{"pinned", "file growth while a reader stays open", store_pinned_reader, NULL, .warm = true},
-	{"large", "values of 2 MB", store_large_values, NULL, .is_long = true, .warm = true},
-	{"reopen", "after a close, and after kill -9", store_reopen, NULL, .needs_main = true},
-	{"size", "file bytes, compaction", store_size, NULL,
-	 .is_long = true, .warm = true, .needs_main = true},
-	{"removals", "half of the entries, one transaction, and sizes then", store_removals, NULL,
-	 .is_long = true, .memory = true, .warm = true, .needs_main = true},
-	{.name = NULL},
+        {"bulk", "all entries in one transaction", store_bulk_load, NULL, .is_long = true,
+         .memory = true, .warm = true},
+        {"individual", "durable transactions of one pair", store_individual_writes, adds_singles,
+         .warm = true, .needs_main = true},
+        {"batch", "durable transactions of 1,000 pairs", store_batch_writes, adds_batches,
+         .warm = true, .needs_main = true},
+        {"nosync", "transactions of one pair, then one sync", store_nosync_writes, adds_unsynced,
+         .memory = true, .warm = true, .needs_main = true},
+        {"len", "number of entries", store_len, NULL, .needs_main = true},
+        {"random", "random gets, 1 thread and more", store_random_reads, NULL, .memory = true,
+         .needs_main = true},
+        {"many", "random gets in batches", store_get_many, NULL, .needs_main = true},
+        {"range", "random seeks and 10 entries each", store_range_reads, NULL, .needs_main = true},
+        {"scan", "every entry once", store_full_scan, NULL, .needs_main = true},
+        {"sorted", "pairs in key order, one transaction", store_sorted_load, NULL, .memory = true,
+         .warm = true},
+        {"writers", "concurrent durable writers", store_concurrent_writers, NULL, .warm = true,
+         .needs_main = true},
+        {"beside", "random gets while another thread commits", store_reads_beside_writer, NULL,
+         .warm = true, .needs_main = true},
+        {"pinned", "file growth while a reader stays open", store_pinned_reader, NULL,
+         .warm = true},
+        {"large", "values of 2 MB", store_large_values, NULL, .is_long = true, .warm = true},
+        {"reopen", "after a close, and after kill -9", store_reopen, NULL, .needs_main = true},
+        {"size", "file bytes, compaction", store_size, NULL, .is_long = true, .warm = true,
+         .needs_main = true},
+        {"removals", "half of the entries, one transaction, and sizes then", store_removals, NULL,
+         .is_long = true, .memory = true, .warm = true, .needs_main = true},
+        {.name = NULL},
 };
 
 /* Whether name is an element of a comma-separated list. */
@@ -117,7 +118,9 @@ static void make_orders(struct store *store)
 
 static struct turn make_turn(struct store *store, unsigned engine, unsigned repeat)
 {
-	struct turn turn = {.store = store, .index = engine, .repeat = repeat,
+	struct turn turn = {.store = store,
+	                    .index = engine,
+	                    .repeat = repeat,
 	                    .engine = store->report->engines[engine]};
 	char own[FILES_MAX_PATH];
 
@@ -142,7 +145,8 @@ static void report_memory(struct turn *turn, const struct workload *w, uint64_t 
 	char name[64];
 
 	snprintf(name, sizeof(name), "private memory, %s", w->name);
-	turn_report(turn, name, "MiB", (double)peak / (1 << 20), 0, "peak of RssAnon in that run");
+	turn_report(turn, name, "MiB", (double)peak / (1 << 20), 0, 0,
+	            "peak of RssAnon in that run");
 }
 
 static void take_turn(struct store *store, const struct workload *w, unsigned engine,

@@ -23,14 +23,14 @@
 struct store_options {
 	uint64_t entries;
 	uint64_t seed;
-	uint64_t large;                    /* number of large values */
-	unsigned repeat;                   /* runs of a short workload */
-	unsigned repeat_long;              /* runs of a long one */
-	unsigned threads[STORE_MAX_LIST];  /* numbers of reading threads, ended by 0 */
-	unsigned writers[STORE_MAX_LIST];  /* numbers of durably writing threads, ended by 0 */
-	const char *only;                  /* comma-separated names of workloads, or NULL */
+	uint64_t large;                   /* number of large values */
+	unsigned repeat;                  /* runs of a short workload */
+	unsigned repeat_long;             /* runs of a long one */
+	unsigned threads[STORE_MAX_LIST]; /* numbers of reading threads, ended by 0 */
+	unsigned writers[STORE_MAX_LIST]; /* numbers of durably writing threads, ended by 0 */
+	const char *only;                 /* comma-separated names of workloads, or NULL */
 	const char *skip;
-	bool reuse;                        /* take the main databases that are there */
+	bool reuse; /* take the main databases that are there */
 };
 
 /* A sum that all engines must agree on, as the first of them gave it. */
@@ -70,10 +70,10 @@ struct workload {
 	void (*run)(struct turn *turn);
 	/* Entries that a run adds to the main database; NULL: none. */
 	uint64_t (*adds)(const struct store *store);
-	bool is_long;      /* repeated repeat_long times */
-	bool memory;       /* reports its peak of private memory */
-	bool warm;         /* allocates or writes much: memory is warmed before each turn */
-	bool needs_main;   /* the main database must be there */
+	bool is_long;    /* repeated repeat_long times */
+	bool memory;     /* reports its peak of private memory */
+	bool warm;       /* allocates or writes much: memory is warmed before each turn */
+	bool needs_main; /* the main database must be there */
 };
 
 /* Ended by a workload without name. */
@@ -113,16 +113,22 @@ uint64_t turn_scan(const struct turn *turn, struct engine_txn *txn, uint64_t *su
 /* Fails unless a scan finds exactly the entries 0 .. n - 1. */
 void turn_expect_entries(const struct turn *turn, uint64_t n, uint64_t seen, uint64_t sum);
 
-/* Opens the main database and reads it once, so that a workload finds it as in a process that has
- * been running for a while. */
-struct engine_db *turn_open_warm(const struct turn *turn, enum engine_durability durability);
+/* Opens the main database, or a copy of it, and reads it once, so that a workload finds it as in a
+ * process that has been running for a while. */
+struct engine_db *turn_open_warm(const struct turn *turn, const char *directory,
+                                 enum engine_durability durability);
 
 /* Fails unless this sum is the same for every engine. */
 void turn_check(struct turn *turn, const char *what, uint64_t sum);
 
-/* Adds a sample to a row; limit is in the row's unit, 0 if there is none. */
+/* Adds a sample to a row. limit is in the row's unit, 0 if there is none. The detail says what was
+ * counted, with n in front of it unless that is 0. */
 void turn_report(struct turn *turn, const char *name, const char *unit, double value, double limit,
-                 const char *detail, ...) __attribute__((format(printf, 6, 7)));
+                 uint64_t n, const char *detail);
+
+/* The same, where more is better. */
+void turn_report_rate(struct turn *turn, const char *name, const char *unit, double value,
+                      const char *detail);
 
 /* Limits in ms: of so many flushes, and of writing so many bytes, durably. */
 double turn_limit_flushes(const struct turn *turn, uint64_t flushes);

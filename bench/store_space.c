@@ -20,7 +20,7 @@ void store_report_size(struct turn *turn, struct engine_db *db, const char *dire
 
 	turn_must(turn, turn->engine->checkpoint(db), "checkpoint");
 	snprintf(name, sizeof(name), "file %s", when);
-	turn_report(turn, name, "MiB", (double)files_size(directory) / MIB, limit,
+	turn_report(turn, name, "MiB", (double)files_size(directory) / MIB, limit, 0,
 	            "file bytes after a checkpoint");
 
 	files_join(copy, turn->scratch, "compact");
@@ -30,9 +30,10 @@ void store_report_size(struct turn *turn, struct engine_db *db, const char *dire
 	files_sync(copy);
 	snprintf(name, sizeof(name), "compaction %s", when);
 	turn_report(turn, name, "ms", harness_ms(start, harness_now()),
-	            turn_limit_write(turn, store_bytes(entries)), "into a new file, until durable");
+	            turn_limit_write(turn, store_bytes(entries)), 0,
+	            "into a new file, until durable");
 	snprintf(name, sizeof(name), "compact file %s", when);
-	turn_report(turn, name, "MiB", (double)files_size(copy) / MIB, limit, "file bytes");
+	turn_report(turn, name, "MiB", (double)files_size(copy) / MIB, limit, 0, "file bytes");
 
 	struct engine_db *compact = turn_open(turn, copy, ENGINE_DURABLE);
 	turn_expect_count(turn, compact, entries);
@@ -98,11 +99,12 @@ static double pinned_growth(struct turn *turn, enum engine_durability durability
 
 void store_pinned_reader(struct turn *turn)
 {
-	turn_report(turn, "pinned reader, durable", "times", pinned_growth(turn, ENGINE_DURABLE, 500),
-	            0, "growth over 500 x 100 overwrites of %llu",
-	            (unsigned long long)turn->store->pinned);
-	turn_report(turn, "pinned reader, nosync", "times", pinned_growth(turn, ENGINE_NOSYNC, 2000),
-	            0, "over 2,000 x 100, a checkpoint every 100");
+	turn_report(turn, "pinned reader, durable", "times",
+	            pinned_growth(turn, ENGINE_DURABLE, 500), 0, turn->store->pinned,
+	            "entries, 500 x 100 overwrites");
+	turn_report(turn, "pinned reader, nosync", "times",
+	            pinned_growth(turn, ENGINE_NOSYNC, 2000), 0, turn->store->pinned,
+	            "entries, 2,000 x 100, 20 checkpoints");
 }
 
 /* ---- large values --------------------------------------------------------------------------- */
@@ -112,9 +114,10 @@ static void put_large(const struct turn *turn, struct engine_txn *txn, uint64_t 
 	const struct data *data = &turn->store->data;
 	struct data_key key = data_key(data, i);
 
-	turn_must(turn,
-	          turn->engine->put(txn, data_key_bytes(&key), data_value(data, i, DATA_LARGE_SIZE)),
-	          "put");
+	turn_must(
+	        turn,
+	        turn->engine->put(txn, data_key_bytes(&key), data_value(data, i, DATA_LARGE_SIZE)),
+	        "put");
 }
 
 static void write_large(const struct turn *turn, struct engine_db *db, uint64_t n)
@@ -151,16 +154,15 @@ void store_large_values(struct turn *turn)
 	uint64_t start = harness_now();
 	write_large(turn, db, n);
 	turn_report(turn, "large values, write", "ms", harness_ms(start, harness_now()),
-	            turn_limit_write(turn, bytes), "%llu of 2 MB, durable every 10",
-	            (unsigned long long)n);
+	            turn_limit_write(turn, bytes), n, "values of 2 MB, durable every 10");
 	turn_close(turn, db);
 
 	db = turn_open(turn, turn->scratch, ENGINE_DURABLE);
 	start = harness_now();
 	uint64_t sum = read_large(turn, db, n);
 	turn_report(turn, "large values, read", "ms", harness_ms(start, harness_now()),
-	            (double)bytes / store->report->limits.read_gb_s / 1e6,
-	            "all of them, every byte, freshly opened");
+	            (double)bytes / store->report->limits.read_gb_s / 1e6, n,
+	            "values, every byte, freshly opened");
 	turn_close(turn, db);
 	for (uint64_t i = 0; i < n; i++)
 		expected += data_sum(data_value(&store->data, i, DATA_LARGE_SIZE));
@@ -215,14 +217,14 @@ void store_reopen(struct turn *turn)
 	uint64_t n = turn->store->unsynced, filled = turn->store->filled, count;
 	struct engine_db *db;
 
-	turn_report(turn, "reopen after a close", "ms", time_open(turn, turn->main, &db), 0,
+	turn_report(turn, "reopen after a close", "ms", time_open(turn, turn->main, &db), 0, 0,
 	            "open, until the first get");
 	turn_close(turn, db);
 
 	files_copy(turn->main, turn->scratch);
 	write_and_die(turn, n);
-	turn_report(turn, "reopen after kill -9", "ms", time_open(turn, turn->scratch, &db), 0,
-	            "after %llu unsynced transactions", (unsigned long long)n);
+	turn_report(turn, "reopen after kill -9", "ms", time_open(turn, turn->scratch, &db), 0, n,
+	            "unsynced transactions before");
 	struct engine_txn txn = turn_begin(turn, db, ENGINE_READ);
 	turn_must(turn, turn->engine->count(&txn, &count), "count");
 	turn_must(turn, turn->engine->end(&txn), "end");

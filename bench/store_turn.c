@@ -1,5 +1,4 @@
 /* What the workloads are written in: engine calls that must succeed, checks, samples. */
-#include <stdarg.h>
 #include <string.h>
 
 #include "bench/store.h"
@@ -97,9 +96,10 @@ void turn_expect_entries(const struct turn *turn, uint64_t n, uint64_t seen, uin
 		             sum == expected ? "right" : "wrong");
 }
 
-struct engine_db *turn_open_warm(const struct turn *turn, enum engine_durability durability)
+struct engine_db *turn_open_warm(const struct turn *turn, const char *directory,
+                                 enum engine_durability durability)
 {
-	struct engine_db *db = turn_open(turn, turn->main, durability);
+	struct engine_db *db = turn_open(turn, directory, durability);
 	struct engine_txn txn = turn_begin(turn, db, ENGINE_READ);
 	uint64_t sum, seen = turn_scan(turn, &txn, &sum);
 
@@ -130,17 +130,26 @@ void turn_check(struct turn *turn, const char *what, uint64_t sum)
 }
 
 void turn_report(struct turn *turn, const char *name, const char *unit, double value, double limit,
-                 const char *detail, ...)
+                 uint64_t n, const char *detail)
 {
 	struct report *report = turn->store->report;
 	struct report_row *row = report_row(report, name, unit);
-	va_list args;
+	char number[32] = "";
 
-	va_start(args, detail);
-	vsnprintf(row->detail, sizeof(row->detail), detail, args);
-	va_end(args);
+	if (n)
+		report_number(number, sizeof(number), (double)n);
+	snprintf(row->detail, sizeof(row->detail), "%s%s%s", number, n ? " " : "", detail);
 	row->limit = limit;
 	report_add(report, row, turn->index, value);
+}
+
+void turn_report_rate(struct turn *turn, const char *name, const char *unit, double value,
+                      const char *detail)
+{
+	struct report *report = turn->store->report;
+
+	report_row(report, name, unit)->better = REPORT_HIGHER;
+	turn_report(turn, name, unit, value, 0, 0, detail);
 }
 
 double turn_limit_flushes(const struct turn *turn, uint64_t flushes)

@@ -18,13 +18,12 @@ void store_bulk_load(struct turn *turn)
 	struct engine_txn txn = turn_begin(turn, db, ENGINE_WRITE);
 	turn_put(turn, &txn, 0, n);
 	turn_commit(turn, &txn);
-	turn_report(turn, "bulk load", "ms", ms_since(start), turn_limit_write(turn, store_bytes(n)),
-	            "%llu random pairs, 1 transaction", (unsigned long long)n);
+	turn_report(turn, "bulk load", "ms", ms_since(start),
+	            turn_limit_write(turn, store_bytes(n)), n, "random pairs, 1 transaction");
 	turn_expect_count(turn, db, n);
 	turn_must(turn, turn->engine->checkpoint(db), "checkpoint");
-	turn_report(turn, "file after bulk load", "MiB",
-	            (double)files_size(turn->main) / (1 << 20),
-	            (double)store_bytes(n) / (1 << 20), "file bytes after a checkpoint");
+	turn_report(turn, "file after bulk load", "MiB", (double)files_size(turn->main) / (1 << 20),
+	            (double)store_bytes(n) / (1 << 20), 0, "file bytes after a checkpoint");
 	turn_close(turn, db);
 }
 
@@ -44,8 +43,8 @@ void store_sorted_load(struct turn *turn)
 		          "append");
 	}
 	turn_commit(turn, &txn);
-	turn_report(turn, "sorted load", "ms", ms_since(start), turn_limit_write(turn, store_bytes(n)),
-	            "%llu pairs in key order, 1 transaction", (unsigned long long)n);
+	turn_report(turn, "sorted load", "ms", ms_since(start),
+	            turn_limit_write(turn, store_bytes(n)), n, "pairs in key order, 1 transaction");
 	turn_expect_count(turn, db, n);
 	txn = turn_begin(turn, db, ENGINE_READ);
 	turn_scan(turn, &txn, &sum);
@@ -68,12 +67,12 @@ static void write_transactions(const struct turn *turn, struct engine_db *db, ui
 void store_individual_writes(struct turn *turn)
 {
 	uint64_t n = turn->store->singles;
-	struct engine_db *db = turn_open_warm(turn, ENGINE_DURABLE);
+	struct engine_db *db = turn_open_warm(turn, turn->main, ENGINE_DURABLE);
 	uint64_t start = harness_now();
 
 	write_transactions(turn, db, n, 1);
 	turn_report(turn, "individual writes", "ms", ms_since(start), turn_limit_flushes(turn, n),
-	            "%llu durable transactions of 1 pair", (unsigned long long)n);
+	            n, "durable transactions of 1 pair");
 	turn_expect_count(turn, db, turn->store->filled + n);
 	turn_close(turn, db);
 }
@@ -81,13 +80,13 @@ void store_individual_writes(struct turn *turn)
 void store_batch_writes(struct turn *turn)
 {
 	uint64_t n = turn->store->batches;
-	struct engine_db *db = turn_open_warm(turn, ENGINE_DURABLE);
+	struct engine_db *db = turn_open_warm(turn, turn->main, ENGINE_DURABLE);
 	uint64_t start = harness_now();
 
 	write_transactions(turn, db, n, 1000);
 	turn_report(turn, "batch writes", "ms", ms_since(start),
-	            turn_limit_flushes(turn, n) + turn_limit_write(turn, store_bytes(n * 1000)),
-	            "%llu durable transactions of 1,000 pairs", (unsigned long long)n);
+	            turn_limit_flushes(turn, n) + turn_limit_write(turn, store_bytes(n * 1000)), n,
+	            "durable transactions of 1,000 pairs");
 	turn_expect_count(turn, db, turn->store->filled + n * 1000);
 	turn_close(turn, db);
 }
@@ -95,17 +94,17 @@ void store_batch_writes(struct turn *turn)
 void store_nosync_writes(struct turn *turn)
 {
 	uint64_t n = turn->store->unsynced;
-	struct engine_db *db = turn_open_warm(turn, ENGINE_NOSYNC);
+	struct engine_db *db = turn_open_warm(turn, turn->main, ENGINE_NOSYNC);
 	uint64_t start = harness_now();
 
 	write_transactions(turn, db, n, 1);
 	double committed = ms_since(start);
 	turn_must(turn, turn->engine->sync(db), "sync");
 	turn_report(turn, "nosync writes", "ms", ms_since(start),
-	            turn_limit_write(turn, store_bytes(n)),
-	            "%llu transactions of 1 pair, then 1 sync", (unsigned long long)n);
-	turn_report(turn, "nosync writes, before the sync", "ms", committed, 0,
-	            "the transactions alone");
+	            turn_limit_write(turn, store_bytes(n)), n,
+	            "transactions of 1 pair, then 1 sync");
+	turn_report(turn, "nosync writes, before the sync", "ms", committed, 0, n,
+	            "transactions of 1 pair");
 	turn_expect_count(turn, db, turn->store->filled + n);
 	turn_close(turn, db);
 }
@@ -116,7 +115,7 @@ void store_removals(struct turn *turn)
 	uint64_t n = store->filled / 2;
 
 	files_copy(turn->main, turn->scratch);
-	struct engine_db *db = turn_open(turn, turn->scratch, ENGINE_DURABLE);
+	struct engine_db *db = turn_open_warm(turn, turn->scratch, ENGINE_DURABLE);
 	uint64_t start = harness_now();
 	struct engine_txn txn = turn_begin(turn, db, ENGINE_WRITE);
 	for (uint64_t i = 0; i < n; i++) {
@@ -124,8 +123,8 @@ void store_removals(struct turn *turn)
 		turn_must(turn, turn->engine->remove(&txn, data_key_bytes(&key)), "remove");
 	}
 	turn_commit(turn, &txn);
-	turn_report(turn, "removals", "ms", ms_since(start), 0,
-	            "half of the entries in random order, 1 transaction");
+	turn_report(turn, "removals", "ms", ms_since(start), 0, n,
+	            "of the entries (half), random order, 1 transaction");
 	turn_expect_count(turn, db, store->filled - n);
 	store_report_size(turn, db, turn->scratch, "after removals", store->filled - n);
 	turn_close(turn, db);
