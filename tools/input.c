@@ -67,7 +67,7 @@ int input_more(struct input *input)
 		return EXIT_OK;
 	if (!make_room(input))
 		return EXIT_INPUT;
-	while (input->size < input->capacity && !input->ended) {
+	while (input->size < input->capacity && !input->ended && !interrupted()) {
 		size_t room = input->capacity - input->size;
 		ssize_t n = read(input->fd, input->buffer + input->size,
 		                 room < LARGEST_READ ? room : LARGEST_READ);
@@ -83,7 +83,7 @@ int input_more(struct input *input)
 		input->size += (size_t)n;
 	}
 	input->full = input->size > input->limit;
-	return EXIT_OK;
+	return interrupted() ? EXIT_INPUT : EXIT_OK;
 }
 
 int input_read_all(struct input *input)

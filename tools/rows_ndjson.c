@@ -58,7 +58,8 @@ static enum rows_status next_line(struct rows *rows, kv_slice *text)
 	}
 }
 
-/* Integers beyond 64 bits are fine anywhere but in the key: what is stored is the text. */
+/* Integers beyond 64 bits are fine anywhere but in the key, since what is stored is the text; but
+ * jansson takes them only if it may read every integer as a real number. */
 static json_t *load(kv_slice text, json_error_t *error)
 {
 	const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
@@ -69,10 +70,27 @@ static json_t *load(kv_slice text, json_error_t *error)
 	return json;
 }
 
+/* The key as an integer, also where it was read as a real number that is exactly one. */
+static bool integer_key(const json_t *key, json_int_t *integer)
+{
+	const double exact = 9007199254740992.0; /* 2^53: integers below have no neighbours lost */
+	double real = json_real_value(key);
+
+	if (json_is_integer(key)) {
+		*integer = json_integer_value(key);
+		return true;
+	}
+	if (!json_is_real(key) || real <= -exact || real >= exact)
+		return false;
+	*integer = (json_int_t)real;
+	return (double)*integer == real;
+}
+
 static enum rows_status find_key(struct rows *rows)
 {
 	const char *name = rows->key_field ? rows->key_field : "id";
 	const json_t *key = json_object_get(rows->json, name);
+	json_int_t integer;
 
 	if (!key)
 		return rows_bad(rows, "no field \"%s\"", name);
@@ -80,10 +98,9 @@ static enum rows_status find_key(struct rows *rows)
 		rows->key = kv_bytes(json_string_value(key), json_string_length(key));
 		return ROWS_OK;
 	}
-	if (!json_is_integer(key))
+	if (!integer_key(key, &integer))
 		return rows_bad(rows, "\"%s\" is neither a string nor a 64-bit integer", name);
-	snprintf(rows->number, sizeof rows->number, "%" JSON_INTEGER_FORMAT,
-	         json_integer_value(key));
+	snprintf(rows->number, sizeof rows->number, "%" JSON_INTEGER_FORMAT, integer);
 	rows->key = kv_bytes(rows->number, strlen(rows->number));
 	return ROWS_OK;
 }
