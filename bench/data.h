@@ -1,8 +1,8 @@
 /* The data: the same for every engine, made from a seed.
  *
- * Entry number i has a key of 24 random bytes, computed from i whenever it is needed, and a value of
- * 150 random bytes, a window into a pool at a place computed from i. Both take a few nanoseconds,
- * and no memory traffic that would push an engine's pages out of the caches. */
+ * Entry number i has a key of 24 random bytes, computed from i whenever it is needed, and a value
+ * of 150 random bytes, a window into a pool at a place computed from i. Both take nanoseconds, and
+ * no memory traffic that would push an engine's pages out of the caches. */
 #ifndef BENCH_DATA_H
 #define BENCH_DATA_H
 
@@ -50,7 +50,7 @@ static inline struct data_key data_key(const struct data *data, uint64_t i)
 {
 	struct data_key key;
 
-	for (unsigned j = 0; j < 3; j++) {
+	for (size_t j = 0; j < 3; j++) {
 		uint64_t word = data_word(data, i, j);
 		memcpy(key.bytes + 8 * j, &word, 8);
 	}

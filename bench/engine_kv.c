@@ -32,11 +32,11 @@ static int answer(int rc)
 
 static void describe(char *text, size_t size)
 {
-	snprintf(
-	        text, size,
-	        "kv %s; default options, verification on; KV_IMMEDIATE (durable), KV_NONE (nosync); "
-	        "sorted load with kv_put; compaction with kv_copy; get_many with kv_get_many",
-	        kv_version());
+	snprintf(text, size,
+	         "kv %s; default options, verification on; KV_IMMEDIATE (durable), KV_NONE "
+	         "(nosync); sorted load with kv_put; compaction with kv_copy; get_many with "
+	         "kv_get_many",
+	         kv_version());
 }
 
 static const char *error_text(int rc)

@@ -21,10 +21,15 @@ struct engine_db {
 	MDB_dbi dbi;
 };
 
+/* LMDB does not write through the pointers that it is given, its type just lacks the const. */
 static MDB_val val_of(struct engine_bytes bytes)
 {
-	/* LMDB does not write through these pointers, its type just lacks the const. */
-	return (MDB_val){.mv_size = bytes.size, .mv_data = (void *)(uintptr_t)bytes.data};
+	union {
+		const void *readable;
+		void *pointer;
+	} data = {.readable = bytes.data};
+
+	return (MDB_val){.mv_size = bytes.size, .mv_data = data.pointer};
 }
 
 static struct engine_bytes bytes_of(MDB_val val)

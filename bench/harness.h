@@ -12,7 +12,7 @@ double harness_ms(uint64_t from, uint64_t to);
 
 /* Says on stderr what went wrong and exits with status 1. A benchmark whose engine fails, or
  * answers wrongly, has no result. */
-_Noreturn void harness_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void harness_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 /* One line on stderr, unless progress was switched off. */
 void harness_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));

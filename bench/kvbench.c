@@ -25,7 +25,7 @@ static const char help[] =
         "  --seed N          seed of the data (1)\n"
         "  --dir DIR         where to put the databases (a new directory here)\n"
         "  --keep            leave the databases there at the end\n"
-        "  --reuse           take the databases that an earlier run with the same seed kept in DIR\n"
+        "  --reuse           take the databases that an earlier run, same seed, kept in DIR\n"
         "  --json FILE       also write all samples as JSON\n"
         "  --markdown        print the table as Markdown\n"
         "  --quiet           no progress on stderr\n"

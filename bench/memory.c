@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,25 +27,25 @@ static struct {
 static uint64_t meminfo(const char *name)
 {
 	char line[128];
-	unsigned long long kib = 0;
+	uint64_t kib = 0;
 	FILE *f = fopen("/proc/meminfo", "re");
 
 	while (f && fgets(line, sizeof(line), f))
 		if (strncmp(line, name, strlen(name)) == 0)
-			sscanf(line + strlen(name), ": %llu", &kib);
+			kib = strtoull(line + strlen(name), NULL, 10);
 	if (f)
 		fclose(f);
-	return (uint64_t)kib << 10;
+	return kib << 10;
 }
 
 uint64_t memory_available(void)
 {
-	return meminfo("MemAvailable");
+	return meminfo("MemAvailable:");
 }
 
 uint64_t memory_total(void)
 {
-	return meminfo("MemTotal");
+	return meminfo("MemTotal:");
 }
 
 void memory_warm(uint64_t bytes)
@@ -64,15 +65,15 @@ void memory_warm(uint64_t bytes)
 /* statm: size, resident and shared in pages; what is resident but not shared is RssAnon. */
 static uint64_t anonymous_bytes(void)
 {
-	char text[128];
-	unsigned long long size, resident, shared;
+	char text[128], *rest = text;
 	ssize_t n = pread(watch.fd, text, sizeof(text) - 1, 0);
 
 	if (n <= 0)
 		return 0;
 	text[n] = '\0';
-	if (sscanf(text, "%llu %llu %llu", &size, &resident, &shared) != 3)
-		return 0;
+	strtoull(rest, &rest, 10);
+	uint64_t resident = strtoull(rest, &rest, 10);
+	uint64_t shared = strtoull(rest, &rest, 10);
 	return (resident - shared) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 

@@ -107,7 +107,7 @@ static void print_head(const struct report *report, const char *bullet, FILE *ou
 	}
 	fprintf(out, "%sfigures: median (min..max)%s; times until durable\n", bullet,
 	        report->engine_count > 1
-	                ? "; ratio: the first engine against the best peer, over 1 = first is better"
+	                ? "; ratio: against the best peer, over 1 = the first is better"
 	                : "");
 }
 
@@ -125,7 +125,7 @@ static void column_widths(const struct table *table, int *widths)
 void report_print_text(const struct report *report, FILE *out)
 {
 	struct table *table = make_table(report);
-	int widths[MAX_COLUMNS];
+	int widths[MAX_COLUMNS] = {0};
 
 	print_head(report, "", out);
 	fputc('\n', out);

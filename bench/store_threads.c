@@ -101,7 +101,7 @@ struct restless {
 	uint64_t transactions;
 };
 
-/* Overwrites entries with the values that they have, until stopped: the readers' sums stay right. */
+/* Overwrites entries with the values that they have, until stopped: readers' sums stay right. */
 static void *write_restlessly(void *arg)
 {
 	struct restless *r = arg;
