@@ -44,9 +44,8 @@ const struct command command_copy = {
         .name = "copy",
         .operands = "DATABASE NEW",
         .summary = "copy a database into a new, compact file",
-        .about =
-                "Writes what the database holds into the new file, without the free space between.\n"
-                "A file that is there already is left alone.",
+        .about = "Writes what the database holds into the new file, without the free space\n"
+                 "between. A file that is there already is left alone.",
         .example = "  kvtool copy app.kv app-copy.kv",
         .least = 2,
         .most = 2,
@@ -113,10 +112,9 @@ const struct command command_check = {
         .name = "check",
         .operands = "DATABASE",
         .summary = "verify the whole file and name every fault",
-        .about =
-                "Reads every page that the database uses and verifies checksums, key order, counts\n"
-                "and free space. Prints one line for each fault, with its page; exit code 1 if there\n"
-                "are any. Nothing is changed.",
+        .about = "Reads every page that the database uses and verifies checksums, key order,\n"
+                 "counts and free space. Prints one line for each fault, with its page; exit code\n"
+                 "1 if there are any. Nothing is changed.",
         .example = "  kvtool check app.kv && echo fine",
         .least = 1,
         .most = 1,

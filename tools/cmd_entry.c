@@ -52,10 +52,9 @@ const struct command command_get = {
         .name = "get",
         .operands = "DATABASE TABLE KEY",
         .summary = "print the value of a key",
-        .about =
-                "Prints the value and a newline. Printable UTF-8 appears as it is, every other byte\n"
-                "as \\xNN. With --raw exactly the value's bytes are written. Exit code 1 if the\n"
-                "table has no such key.",
+        .about = "Prints the value and a newline. Printable UTF-8 appears as it is, every other\n"
+                 "byte as \\xNN. With --raw exactly the value's bytes are written. Exit code 1 if\n"
+                 "the table has no such key.",
         .example = "  kvtool get app.kv users alice\n"
                    "  kvtool get --raw app.kv pictures cat > cat.jpg",
         .least = 3,
@@ -170,9 +169,8 @@ const struct command command_del = {
         .name = "del",
         .operands = "DATABASE TABLE KEY...",
         .summary = "delete keys",
-        .about =
-                "Deletes the keys in one durable transaction. Keys that are missing are named; the\n"
-                "others are deleted all the same, and the exit code is 1.",
+        .about = "Deletes the keys in one durable transaction. Keys that are missing are named;\n"
+                 "the others are deleted all the same, and the exit code is 1.",
         .example = "  kvtool del app.kv users alice bob",
         .least = 3,
         .most = -1,

@@ -161,21 +161,24 @@ static int run_import(const struct args *args)
 	return code;
 }
 
+/* What kvtool import --help says between the usage line and the options. */
+static const char about[] =
+        "Each row becomes an entry: its key is one field, its value a JSON object of all fields.\n"
+        "FILE may be - for standard input.\n"
+        "  csv     the first line names the columns; every field is stored as a string\n"
+        "  ndjson  one JSON object per line, stored as it stands there; the key is a string\n"
+        "          or an integer. Also known by the ending .jsonl\n"
+        "\n"
+        "The table is made if it is missing; the database only with --create. Of several rows\n"
+        "with one key the last one wins, and a row replaces an entry that the table has: both\n"
+        "count as replaced. Everything is one durable transaction: a bad line (named by its\n"
+        "number) means that nothing is imported, unless --skip-bad is given.";
+
 const struct command command_import = {
         .name = "import",
         .operands = "DATABASE TABLE FILE",
         .summary = "put the rows of a CSV or NDJSON file into a table",
-        .about =
-                "Each row becomes an entry: its key is one field, its value a JSON object of all\n"
-                "fields. FILE may be - for standard input.\n"
-                "  csv     the first line names the columns; every field is stored as a string\n"
-                "  ndjson  one JSON object per line, stored as it stands there; the key is a string\n"
-                "          or an integer. Also known by the ending .jsonl\n"
-                "\n"
-                "The table is made if it is missing; the database only with --create. Of several rows\n"
-                "with one key the last one wins, and a row replaces an entry that the table has: both\n"
-                "count as replaced. Everything is one durable transaction: a bad line (named by its\n"
-                "number) means that nothing is imported, unless --skip-bad is given.",
+        .about = about,
         .example = "  kvtool import --create --key sha app.kv commits commits.csv\n"
                    "  zcat events.ndjson.gz | kvtool import --format ndjson app.kv events -",
         .least = 3,

@@ -69,8 +69,7 @@ const struct command command_tables = {
         .name = "tables",
         .operands = "DATABASE",
         .summary = "list the tables, with the number of entries of each",
-        .about =
-                "Prints each table's name, a tab, and its number of entries, in the order of names.",
+        .about = "Prints each table's name, a tab and its number of entries, in order of names.",
         .example = "  kvtool tables app.kv",
         .least = 1,
         .most = 1,

@@ -16,10 +16,10 @@ int input_open(struct input *input, const char *path, size_t limit)
 	struct stat st;
 
 	*input = (struct input){.name = path, .fd = STDIN_FILENO, .limit = limit};
-	if (strcmp(path, "-"))
-		input->fd = open(path, O_RDONLY | O_CLOEXEC);
-	else
+	if (!strcmp(path, "-"))
 		input->name = "standard input";
+	else
+		input->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (input->fd < 0 || fstat(input->fd, &st)) {
 		report("%s: %s", input->name, strerror(errno));
 		return EXIT_INPUT;

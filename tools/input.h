@@ -26,7 +26,8 @@ int input_open(struct input *input, const char *path, size_t limit);
 void input_close(struct input *input);
 
 /* Reads until the buffer is full or the input ends, growing the buffer if it was full already, so
- * that looking at all data again after each call costs linear time. EXIT_OK or EXIT_INPUT, reported. */
+ * that looking at all data again after each call costs linear time. EXIT_OK or EXIT_INPUT,
+ * reported. */
 int input_more(struct input *input);
 
 /* Reads everything. More than the limit is EXIT_INPUT, reported. */

@@ -38,7 +38,8 @@ static size_t escape(unsigned char c, char out[6])
 		out[1] = letters[found - plain];
 		return 2;
 	}
-	memcpy(out + 1, "u00", 3);
+	out[1] = 'u';
+	out[2] = out[3] = '0';
 	out[4] = digits[c >> 4];
 	out[5] = digits[c & 15];
 	return 6;

@@ -11,16 +11,14 @@
 #include <string.h>
 
 static const struct command *const commands[] = {
-        &command_info, &command_tables, &command_get,    &command_put,  &command_del,
-        &command_scan, &command_count,  &command_import, &command_copy, &command_check,
+        &command_info,  &command_tables, &command_get,  &command_put,   &command_del, &command_scan,
+        &command_count, &command_import, &command_copy, &command_check, NULL,
 };
-
-#define COMMANDS (sizeof commands / sizeof *commands)
 
 static const char overview_end[] =
         "\n"
-        "`kvtool COMMAND --help` tells the options of one, with an example. An argument that begins\n"
-        "with '-' but is no option goes after '--'.\n"
+        "`kvtool COMMAND --help` tells the options of one, with an example. An argument\n"
+        "that begins with '-' but is no option goes after '--'.\n"
         "\n"
         "Exit codes:\n"
         "  0  done\n"
@@ -34,8 +32,8 @@ static void print_overview(void)
 {
 	output_string("Usage: kvtool COMMAND [OPTION]... [ARGUMENT]...\n"
 	              "Looks into and changes kv databases.\n\nCommands:\n");
-	for (size_t i = 0; i < COMMANDS; i++)
-		output_format("  %-8s  %s\n", commands[i]->name, commands[i]->summary);
+	for (const struct command *const *c = commands; *c; c++)
+		output_format("  %-8s  %s\n", (*c)->name, (*c)->summary);
 	output_string("  help      print this, or the help of one command\n"
 	              "  version   print the version\n");
 	output_string(overview_end);
@@ -43,9 +41,9 @@ static void print_overview(void)
 
 static const struct command *find_command(const char *name)
 {
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (!strcmp(commands[i]->name, name))
-			return commands[i];
+	for (const struct command *const *c = commands; *c; c++)
+		if (!strcmp((*c)->name, name))
+			return *c;
 	report("no command '%s'\nTry 'kvtool help'.", name);
 	return NULL;
 }

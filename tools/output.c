@@ -14,9 +14,14 @@ void output_start(void)
 {
 	/* Opened the wrong way round, so that using it fails as a closed one would. open() gives
 	 * the lowest free number, which is fd here, since those below are open by now. */
-	for (int fd = 0; fd <= 2; fd++)
-		if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-			(void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+	for (int fd = 0; fd <= 2; fd++) {
+		int opened = fd;
+
+		if (fcntl(fd, F_GETFD) < 0)
+			opened = open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+		if (opened != fd)
+			_exit(EXIT_OUTPUT);
+	}
 	if (!isatty(STDOUT_FILENO))
 		setvbuf(stdout, NULL, _IOFBF, 1 << 16);
 }

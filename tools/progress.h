@@ -1,5 +1,5 @@
-/* Progress of something long, on standard error: from one second after its start, on one line
- * that overwrites itself (or, where that is no terminal and --progress was given, a line a second). */
+/* Progress of something long, on standard error, from one second after its start: on one line that
+ * overwrites itself or, where that is no terminal and --progress was given, a line a second. */
 #ifndef KV_TOOLS_PROGRESS_H
 #define KV_TOOLS_PROGRESS_H
 

@@ -8,8 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Decodes one code point of UTF-8 as RFC 3629 defines it (no surrogates, no overlong forms). Returns
- * its length in bytes, 1 to 4, or 0 if the size > 0 bytes at text do not begin with one. */
+/* Decodes one code point of UTF-8 as RFC 3629 defines it (no surrogates, no overlong forms).
+ * Returns its length in bytes, 1 to 4, or 0 if the size > 0 bytes at text do not begin with one. */
 size_t text_decode(const unsigned char *text, size_t size, uint32_t *point);
 
 bool text_is_utf8(const void *text, size_t size);
