@@ -104,6 +104,7 @@ void checkpoint_publish(kv_db *db, struct ledger *ledger, const struct snapshot 
 	store_ledger_empty(db->store, ledger);
 	reclaim_run(&db->reclaim, db->durable);
 	atomic_store_explicit(&db->held, db->reclaim.pages, memory_order_relaxed);
+	idle_watch(db);
 }
 
 int checkpoint_tip(kv_db *db)

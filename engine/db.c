@@ -11,6 +11,7 @@
 #define DEFAULT_MAP (UINT64_C(1) << 40)
 #define DEFAULT_ARENA (UINT64_C(256) << 20)
 #define DEFAULT_BATCH (UINT64_C(64) << 20)
+#define DEFAULT_IDLE_MS 10000
 #define LEAST_ARENA (UINT64_C(1) << 20)
 #define LEAST_BATCH (UINT64_C(4) << 10)
 
@@ -74,6 +75,8 @@ static void fill_options(kv_options *o)
 		o->arena_size = DEFAULT_ARENA;
 	if (!o->batch_size)
 		o->batch_size = DEFAULT_BATCH;
+	if (!o->idle_ms)
+		o->idle_ms = DEFAULT_IDLE_MS;
 	if (o->batch_size < LEAST_BATCH)
 		o->batch_size = LEAST_BATCH;
 }
@@ -167,9 +170,11 @@ static int destroy(kv_db *db, bool mark_clean, bool abandon)
 	struct mem mem = db->mem;
 	int rc = KV_OK;
 
+	idle_close(&db->idle, abandon);
 	free_readers(db);
 	free_txn(db, db->writer);
-	reclaim_close(&db->reclaim);
+	if (db->reclaim.store)
+		reclaim_close(&db->reclaim);
 	registry_free(db);
 	writer_lock_close(&db->lock);
 	mem_free(&mem, db->unflushed, db->unflushed_room * sizeof *db->unflushed);
@@ -225,6 +230,8 @@ int kv_open(const char *path, const kv_options *options, kv_db **result)
 	snapshots_open(&db->snapshots, &mem);
 	pthread_mutex_init(&db->registry.mutex, NULL);
 	rc = writer_lock_open(&db->lock);
+	if (!rc)
+		rc = idle_open(&db->idle, db->options.idle_ms);
 	if (!rc)
 		rc = open_parts(db, path);
 	if (rc) {

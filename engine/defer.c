@@ -43,6 +43,11 @@ static size_t record_size(const uint8_t *record)
 	return RECORD_HEAD + h.key_size + h.value_size;
 }
 
+kv_slice defer_first(const struct defer *d)
+{
+	return record_key(d->entries[0].record);
+}
+
 static uint64_t entry_head(kv_slice key)
 {
 	uint64_t v = 0;
@@ -317,7 +322,7 @@ int defer_add(struct defer *d, struct store *store, size_t budget, kv_slice key,
 	uint8_t *record;
 	int rc = KV_OK;
 
-	if (d->bytes + d->count * sizeof *e >= budget)
+	if (d->count && defer_full(d, budget))
 		rc = set_aside(d, store);
 	if (!rc)
 		rc = entries_reserve(d, &store->mem);
@@ -538,10 +543,12 @@ static int merge_open(struct merge *m)
 			if (!s->window)
 				return status_fail(KV_NOMEM, "no memory to merge %zu runs", m->count);
 			m->ops.count += d->runs[i].count;
+			m->ops.bytes += d->runs[i].size;
 		} else {
 			s->entry = d->entries;
 			s->entries_end = d->entries + d->count;
 			m->ops.count += d->count;
+			m->ops.bytes += d->bytes;
 		}
 		rc = source_next(m, s);
 		if (!rc && s->record)
@@ -566,7 +573,8 @@ static void merge_close(struct merge *m)
 
 int defer_apply(struct defer *d, struct tree *tree)
 {
-	struct merge m = {.ops = {.next = merge_next}, .defer = d, .tree = tree};
+	struct merge m = {.ops = {.next = merge_next, .in_order = !d->unsorted && !d->run_count}, .defer = d,
+	                  .tree = tree};
 	int rc = sort_entries(d, &tree->store->mem);
 
 	if (!rc)

@@ -49,6 +49,15 @@ static inline bool defer_pending(const struct defer *defer)
 	return defer->count || defer->run_count;
 }
 
+/* Has it reached its budget? The next defer_add sets a run aside then. */
+static inline bool defer_full(const struct defer *defer, size_t budget)
+{
+	return defer->bytes + defer->count * sizeof(struct defer_entry) >= budget;
+}
+
+/* The key of the first operation in memory; there must be one. */
+kv_slice defer_first(const struct defer *defer);
+
 enum defer_kind { DEFER_PUT = 0, DEFER_PUT_LARGE = 1, DEFER_DELETE = 2 };
 
 /* Collects one operation. budget: bytes of memory before a run is set aside. directory: for the temporary

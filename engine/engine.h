@@ -17,6 +17,7 @@
 
 #include "btree/tree.h"
 #include "engine/defer.h"
+#include "engine/idle.h"
 #include "engine/lock.h"
 #include "engine/reclaim.h"
 #include "engine/snapshot.h"
@@ -56,7 +57,7 @@ struct kv_db {
 	size_t unflushed_count, unflushed_room;
 	struct reclaim reclaim;   /* (w) */
 	struct kv_txn *writer;    /* (w) the one write transaction's memory, used again and again */
-	struct idle *idle;        /* the thread that gives memory back, or NULL */
+	struct idle idle;
 };
 
 /* A table as one transaction sees it. */

@@ -105,6 +105,36 @@ static size_t budget_of(const kv_txn *txn)
 	return (size_t)(txn->db->options.batch_size / (txn->dirty_count ? txn->dirty_count : 1));
 }
 
+/* Do the deferred writes, which came in key order, all belong behind the tree's last entry? */
+static int follows_tree(const struct table_state *state, bool *follows)
+{
+	struct kv_level path[KV_MAX_LEVELS];
+	int rc = tree_last(&state->tree, path);
+
+	*follows = rc == KV_NOT_FOUND;
+	if (rc)
+		return rc < 0 ? rc : KV_OK;
+	*follows = node_compare(node_key(path[0].page, path[0].index), defer_first(&state->defer)) < 0;
+	return KV_OK;
+}
+
+/* A full buffer is set aside by defer_add, to be merged with others; but one that only continues the
+ * tree may as well be appended now. */
+static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slice value, enum defer_kind kind)
+{
+	size_t budget = budget_of(txn);
+	bool follows = false;
+	int rc = KV_OK;
+
+	if (state->defer.count && defer_full(&state->defer, budget) && !state->defer.unsorted && !state->defer.run_count)
+		rc = follows_tree(state, &follows);
+	if (!rc && follows)
+		rc = txn_apply(txn, state);
+	if (!rc)
+		rc = defer_add(&state->defer, txn->db->store, budget, key, value, kind);
+	return txn_fail(txn, rc);
+}
+
 int kv_put(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value)
 {
 	struct node_large large;
@@ -119,12 +149,11 @@ int kv_put(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value)
 	if (rc)
 		return txn_fail(txn, rc);
 	if (node_fits_inline(txn->db->store->page_size, key.size, value.size))
-		return txn_fail(txn, defer_add(&state->defer, txn->db->store, budget_of(txn), key, value, DEFER_PUT));
+		return collect(txn, state, key, value, DEFER_PUT);
 	rc = large_write(&state->tree, value, &large);
-	if (!rc)
-		rc = defer_add(&state->defer, txn->db->store, budget_of(txn), key, kv_bytes(&large, sizeof large),
-		               DEFER_PUT_LARGE);
-	return txn_fail(txn, rc);
+	if (rc)
+		return txn_fail(txn, rc);
+	return collect(txn, state, key, kv_bytes(&large, sizeof large), DEFER_PUT_LARGE);
 }
 
 int kv_delete(kv_txn *txn, kv_table *table, kv_slice key)
@@ -135,9 +164,7 @@ int kv_delete(kv_txn *txn, kv_table *table, kv_slice key)
 	if (rc)
 		return rc;
 	rc = check_key(txn, key);
-	if (!rc)
-		rc = defer_add(&state->defer, txn->db->store, budget_of(txn), key, kv_bytes(NULL, 0), DEFER_DELETE);
-	return txn_fail(txn, rc);
+	return rc ? txn_fail(txn, rc) : collect(txn, state, key, kv_bytes(NULL, 0), DEFER_DELETE);
 }
 
 /* ---- writes that answer -------------------------------------------------------------------- */

@@ -78,6 +78,8 @@ typedef struct kv_options {
 	                            spill; default 256 MiB, at least 1 MiB */
 	uint64_t batch_size;     /* bytes of deferred writes that a transaction collects in memory
 	                            before they are sorted and set aside; default 64 MiB */
+	uint64_t idle_ms;        /* milliseconds without writes after which memory is given back to the
+	                            system; default 10,000 */
 	/* Told about unusual events. One line, no newline. May be called from any thread that uses
 	 * the database; must not call back into it. The library prints nothing itself. */
 	void (*log)(void *arg, int level, const char *line);
