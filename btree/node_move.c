@@ -104,9 +104,13 @@ bool node_append_branch(uint8_t *branch, uint32_t page_size, kv_slice separator,
 
 void node_finish(uint8_t *page, uint32_t page_size)
 {
-	(void)page_size;
-	node_set_capacity(page, node_capacity_for(page, node_count(page)));
+	uint32_t capacity = node_capacity_for(page, node_count(page));
+	uint32_t end = node_arrays_end(page, capacity), heap = page_header(page)->heap;
+
+	assert(heap <= page_size);
+	node_set_capacity(page, capacity);
 	node_rebuild_heads(page);
+	memset(page + end, 0, heap - end); /* nothing of the memory's past goes to the file */
 }
 
 size_t node_separator(kv_slice left, kv_slice right)

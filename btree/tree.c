@@ -198,27 +198,20 @@ static bool place_is_last(const struct tree *tree)
 	return last;
 }
 
-/* What is to be stored: the value itself or the reference to its run. */
+/* What a leaf is to hold: the value itself, or the reference to its run. */
 struct stored {
 	kv_slice value;
-	struct node_large where;
 	bool large;
 };
 
-static int prepare_value(struct tree *tree, kv_slice key, kv_slice value, struct stored *stored)
+static int write_large(struct tree *tree, kv_slice value, struct node_large *where, struct stored *stored)
 {
 	int rc;
 
-	stored->value = value;
-	stored->large = !node_fits_inline(tree->store->page_size, key.size, value.size);
-	if (!stored->large)
-		return KV_OK;
 	if (!value.data)
 		return status_fail(KV_TOO_BIG, "%zu bytes cannot be reserved inside a page", value.size);
-	rc = large_write(tree, value, &stored->where);
-	stored->value = kv_bytes(&stored->where, sizeof(stored->where));
-	if (!rc)
-		tree->has_large = true;
+	rc = large_write(tree, value, where);
+	*stored = (struct stored){kv_bytes(where, sizeof(*where)), true};
 	return rc;
 }
 
@@ -234,10 +227,10 @@ static int retire_value(struct tree *tree, const uint8_t *leaf, uint32_t i)
 	return large_retire(tree, &where);
 }
 
-static int insert(struct tree *tree, kv_slice key, const struct stored *stored, uint8_t **place)
+static int insert(struct tree *tree, kv_slice key, struct stored stored, uint8_t **place)
 {
 	bool split;
-	int rc = tree_insert(tree, tree->finger, key, stored->value, stored->large, place, &split);
+	int rc = tree_insert(tree, tree->finger, key, stored.value, stored.large, place, &split);
 
 	tree->generation++;
 	if (rc)
@@ -248,7 +241,7 @@ static int insert(struct tree *tree, kv_slice key, const struct stored *stored, 
 	return KV_OK;
 }
 
-static int replace(struct tree *tree, kv_slice key, const struct stored *stored, uint8_t **place)
+static int replace(struct tree *tree, kv_slice key, struct stored stored, uint8_t **place)
 {
 	uint8_t *leaf = tree_frame(tree, tree->finger->page);
 	uint32_t i = tree->finger->index, page_size = tree->store->page_size;
@@ -256,7 +249,7 @@ static int replace(struct tree *tree, kv_slice key, const struct stored *stored,
 
 	if (rc)
 		return rc;
-	if (node_leaf_replace(leaf, page_size, i, stored->value, stored->large, place)) {
+	if (node_leaf_replace(leaf, page_size, i, stored.value, stored.large, place)) {
 		tree->generation++;
 		keep_finger(tree);
 		return KV_OK;
@@ -267,17 +260,41 @@ static int replace(struct tree *tree, kv_slice key, const struct stored *stored,
 	return insert(tree, key, stored, place);
 }
 
+/* Changes the entry at the finger's place, or makes one there. */
+static int store_entry(struct tree *tree, kv_slice key, struct stored stored, bool equal,
+                       bool writable, uint8_t **place)
+{
+	int rc = writable ? KV_OK : tree_writable_path(tree, tree->finger);
+
+	if (rc)
+		return rc;
+	tree->has_large |= stored.large;
+	return equal ? replace(tree, key, stored, place) : insert(tree, key, stored, place);
+}
+
+int tree_put_stored(struct tree *tree, kv_slice key, kv_slice value, bool large)
+{
+	bool equal, writable;
+	int rc = tree->height ? KV_OK : tree_plant(tree);
+
+	if (!rc)
+		rc = find_place(tree, key, &equal, &writable);
+	if (rc)
+		return rc;
+	return store_entry(tree, key, (struct stored){value, large}, equal, writable, NULL);
+}
+
 /* tree_put for slices that do not lie in frames. */
 static int put(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mode mode,
                kv_slice *old, uint8_t **place)
 {
-	struct stored stored;
+	struct stored stored = {value, false};
+	struct node_large where;
 	bool equal, writable;
-	int rc;
+	int rc = tree->height ? KV_OK : tree_plant(tree);
 
-	if (!tree->height && (rc = tree_plant(tree)))
-		return rc;
-	rc = find_place(tree, key, &equal, &writable);
+	if (!rc)
+		rc = find_place(tree, key, &equal, &writable);
 	if (rc)
 		return rc;
 	if (equal && mode == TREE_PUT_ABSENT) {
@@ -286,12 +303,9 @@ static int put(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mo
 	}
 	if (mode == TREE_PUT_LAST && (equal || !place_is_last(tree)))
 		return status_fail(KV_ORDER, "the key does not sort after the last one");
-	rc = prepare_value(tree, key, value, &stored);
-	if (!rc && !writable)
-		rc = tree_writable_path(tree, tree->finger);
-	if (rc)
-		return rc;
-	return equal ? replace(tree, key, &stored, place) : insert(tree, key, &stored, place);
+	if (!node_fits_inline(tree->store->page_size, key.size, value.size))
+		rc = write_large(tree, value, &where, &stored);
+	return rc ? rc : store_entry(tree, key, stored, equal, writable, place);
 }
 
 static bool in_arena(const struct store *store, kv_slice slice)
@@ -299,12 +313,12 @@ static bool in_arena(const struct store *store, kv_slice slice)
 	return (uintptr_t)slice.data - (uintptr_t)store->base[1] < store->arena.mapped;
 }
 
-/* Key or value may be a slice that came out of this tree: its frame is about to change. */
+/* Key or value is a slice that came out of this tree: its frame is about to change. */
 static int put_copied(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mode mode,
                       kv_slice *old, uint8_t **place)
 {
 	const struct mem *mem = &tree->store->mem;
-	size_t size = key.size + value.size;
+	size_t size = key.size + (in_arena(tree->store, value) ? value.size : 0);
 	uint8_t *copy = mem_new(mem, size + 1);
 	int rc;
 
@@ -312,9 +326,9 @@ static int put_copied(struct tree *tree, kv_slice key, kv_slice value, enum tree
 		return status_fail(KV_NOMEM, "no memory for a copy of %zu bytes", size);
 	if (key.size)
 		memcpy(copy, key.data, key.size);
-	if (value.data)
-		value.data = memcpy(copy + key.size, value.data, value.size);
 	key.data = copy;
+	if (in_arena(tree->store, value))
+		value.data = memcpy(copy + key.size, value.data, value.size);
 	rc = put(tree, key, value, mode, old, place);
 	mem_free(mem, copy, size + 1);
 	return rc;

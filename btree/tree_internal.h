@@ -55,6 +55,12 @@ int tree_plant(struct tree *tree);
 /* Forgets the root: the tree is empty as of now. Retires nothing. */
 void tree_set_empty(struct tree *tree);
 
+/* ---- tree.c ------------------------------------------------------------------------------------ */
+
+/* tree_put of what the leaf is to hold: a value that fits, or (large) a struct node_large whose run
+ * has been written. Neither slice may lie in the tree. */
+int tree_put_stored(struct tree *tree, kv_slice key, kv_slice value, bool large);
+
 /* ---- split.c ----------------------------------------------------------------------------------- */
 
 /* Inserts an entry into the writable leaf path[0], at its index, and keeps all counts. *split: the
