@@ -10,6 +10,15 @@
 
 #define SUPPORT_PATH 512 /* bytes for a path, with its NUL */
 
+/* Whether a sanitizer is built in: memory and time mean nothing then. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SUPPORT_SANITIZED 1
+#elif defined(__has_feature)
+#define SUPPORT_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define SUPPORT_SANITIZED 0
+#endif
+
 struct temp_dir {
 	char path[SUPPORT_PATH];
 	char file[SUPPORT_PATH + 32]; /* path/test.kv: where most tests put their database */
