@@ -93,3 +93,9 @@ void report_number(char *text, size_t size, double value)
 	snprintf(text, size, "%.*f", decimals, value);
 	group_thousands(text, size);
 }
+
+void report_count(char *text, size_t size, uint64_t count)
+{
+	snprintf(text, size, "%llu", (unsigned long long)count);
+	group_thousands(text, size);
+}

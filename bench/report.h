@@ -61,6 +61,9 @@ double report_ratio(const struct report *report, const struct report_row *row);
 /* A number for reading, three digits or more: "18,310", "91.2", "0.043". */
 void report_number(char *text, size_t size, double value);
 
+/* A count for reading: "1,000,000", "5". */
+void report_count(char *text, size_t size, uint64_t count);
+
 void report_print_text(const struct report *report, FILE *out);
 void report_print_markdown(const struct report *report, FILE *out);
 void report_print_json(const struct report *report, FILE *out);

@@ -92,7 +92,7 @@ static void print_head(const struct report *report, const char *bullet, FILE *ou
 	const struct limits *l = &report->limits;
 	char entries[32], text[TEXT_BYTES];
 
-	report_number(entries, sizeof(entries), (double)report->entries);
+	report_count(entries, sizeof(entries), report->entries);
 	fprintf(out, "%smachine: %s, %u cores, %.1f GiB of memory, %s, %s, %s\n", bullet, m->cpu,
 	        m->cores, m->memory_gib, m->file_system, m->kernel, m->date);
 	fprintf(out,

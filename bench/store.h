@@ -172,7 +172,9 @@ void store_reopen(struct turn *turn);
 void store_report_size(struct turn *turn, struct engine_db *db, const char *directory,
                        const char *when, uint64_t entries);
 
-/* One thread's random reads in one transaction; fails on a wrong answer. */
-void store_read_order(const struct turn *turn, struct engine_db *db, const uint32_t *order);
+/* The random gets of one thread in one transaction: the sum of their values. */
+uint64_t store_read_order(const struct turn *turn, struct engine_db *db, const uint32_t *order);
+/* Fails unless that is the sum of the values of the first n entries of the order. */
+void store_expect_sum(const struct turn *turn, const uint32_t *order, uint64_t n, uint64_t sum);
 
 #endif

@@ -21,7 +21,7 @@ static uint64_t expected_sum(const struct store *store, const uint32_t *order, u
 	return sum;
 }
 
-static void expect_sum(const struct turn *turn, const uint32_t *order, uint64_t n, uint64_t sum)
+void store_expect_sum(const struct turn *turn, const uint32_t *order, uint64_t n, uint64_t sum)
 {
 	if (sum != expected_sum(turn->store, order, n))
 		harness_fail("%s: wrong answer: values read differ from values written",
@@ -71,8 +71,7 @@ static uint64_t read_all(const struct turn *turn, struct engine_txn *txn, const 
 	return sum;
 }
 
-/* The check of the sum is left to the caller of the timed part. */
-static uint64_t read_order(const struct turn *turn, struct engine_db *db, const uint32_t *order)
+uint64_t store_read_order(const struct turn *turn, struct engine_db *db, const uint32_t *order)
 {
 	struct engine_txn txn = turn_begin(turn, db, ENGINE_READ);
 	uint64_t sum = read_all(turn, &txn, order);
@@ -89,10 +88,10 @@ void store_random_reads(struct turn *turn)
 
 	for (unsigned pass = 0; pass < PASSES; pass++) {
 		uint64_t start = harness_now();
-		uint64_t sum = read_order(turn, db, store->orders[pass]);
+		uint64_t sum = store_read_order(turn, db, store->orders[pass]);
 		report_pass(turn, "random reads", pass, harness_ms(start, harness_now()),
 		            limit_misses(turn, store->gets), "gets, 1 thread", store->gets);
-		expect_sum(turn, store->orders[pass], store->gets, sum);
+		store_expect_sum(turn, store->orders[pass], store->gets, sum);
 	}
 	for (; *threads; threads++) {
 		char name[64];
@@ -162,7 +161,7 @@ void store_get_many(struct turn *turn)
 		uint64_t sum = read_batches(turn, db, store->orders[pass], batches);
 		report_pass(turn, "get_many", pass, harness_ms(start, harness_now()), 0,
 		            "gets in batches of 32", n);
-		expect_sum(turn, store->orders[pass], n, sum);
+		store_expect_sum(turn, store->orders[pass], n, sum);
 	}
 	turn_close(turn, db);
 }
@@ -233,9 +232,4 @@ void store_full_scan(struct turn *turn)
 		turn_expect_entries(turn, store->filled, seen, sum);
 	}
 	turn_close(turn, db);
-}
-
-void store_read_order(const struct turn *turn, struct engine_db *db, const uint32_t *order)
-{
-	expect_sum(turn, order, turn->store->gets, read_order(turn, db, order));
 }

@@ -11,65 +11,89 @@ struct worker {
 	struct turn *turn;
 	struct engine_db *db;
 	pthread_barrier_t *start;
+	void (*work)(struct worker *worker);
 	pthread_t thread;
 	unsigned number;
-	uint64_t from, n; /* writers: entries to put */
+	uint64_t from, n;        /* writers: entries to put */
+	uint64_t sum;            /* readers: of the values */
+	uint64_t started, ended; /* harness_now() */
 };
 
-static void *read_randomly(void *arg)
+static void read_randomly(struct worker *w)
 {
-	struct worker *w = arg;
-
-	pthread_barrier_wait(w->start);
-	store_read_order(w->turn, w->db, w->turn->store->orders[w->number]);
-	return NULL;
+	w->sum = store_read_order(w->turn, w->db, w->turn->store->orders[w->number]);
 }
 
-static void *write_durably(void *arg)
+static void write_durably(struct worker *w)
 {
-	struct worker *w = arg;
-
-	pthread_barrier_wait(w->start);
 	for (uint64_t i = 0; i < w->n; i++) {
 		struct engine_txn txn = turn_begin(w->turn, w->db, ENGINE_WRITE);
 		turn_put(w->turn, &txn, w->from + i, 1);
 		turn_commit(w->turn, &txn);
 	}
+}
+
+static void *run_worker(void *arg)
+{
+	struct worker *w = arg;
+
+	pthread_barrier_wait(w->start);
+	w->started = harness_now();
+	w->work(w);
+	w->ended = harness_now();
 	return NULL;
 }
 
-/* Runs body in n threads, writers sharing the entries filled .. filled + total - 1; milliseconds
- * from the common start until the last has ended. */
-static double run_threads(struct turn *turn, struct engine_db *db, unsigned n, uint64_t total,
-                          void *(*body)(void *))
+/* Runs the workers side by side; milliseconds from the first start to the last end. */
+static double run_workers(struct worker *workers, unsigned n)
 {
-	struct worker workers[STORE_MAX_THREADS];
 	pthread_barrier_t barrier;
+	uint64_t started = UINT64_MAX, ended = 0;
 
-	pthread_barrier_init(&barrier, NULL, n + 1);
+	pthread_barrier_init(&barrier, NULL, n);
 	for (unsigned i = 0; i < n; i++) {
-		uint64_t from = total * i / n, to = total * (i + 1) / n;
-		workers[i] = (struct worker){.turn = turn,
-		                             .db = db,
-		                             .start = &barrier,
-		                             .number = i,
-		                             .from = turn->store->filled + from,
-		                             .n = to - from};
-		if (pthread_create(&workers[i].thread, NULL, body, &workers[i]))
+		workers[i].start = &barrier;
+		if (pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]))
 			harness_fail("cannot start a thread");
 	}
-	pthread_barrier_wait(&barrier);
-	uint64_t start = harness_now();
-	for (unsigned i = 0; i < n; i++)
+	for (unsigned i = 0; i < n; i++) {
 		pthread_join(workers[i].thread, NULL);
-	double ms = harness_ms(start, harness_now());
+		started = workers[i].started < started ? workers[i].started : started;
+		ended = workers[i].ended > ended ? workers[i].ended : ended;
+	}
 	pthread_barrier_destroy(&barrier);
-	return ms;
+	return harness_ms(started, ended);
 }
 
 double store_threaded_reads(struct turn *turn, struct engine_db *db, unsigned n)
 {
-	return run_threads(turn, db, n, 0, read_randomly);
+	const struct store *store = turn->store;
+	struct worker workers[STORE_MAX_THREADS];
+
+	for (unsigned i = 0; i < n; i++)
+		workers[i] = (struct worker){
+		        .turn = turn, .db = db, .work = read_randomly, .number = i};
+	double ms = run_workers(workers, n);
+	for (unsigned i = 0; i < n; i++)
+		store_expect_sum(turn, store->orders[i], store->gets, workers[i].sum);
+	return ms;
+}
+
+/* n threads share the entries filled .. filled + durable - 1. */
+static double threaded_writes(struct turn *turn, struct engine_db *db, unsigned n)
+{
+	uint64_t total = turn->store->durable, filled = turn->store->filled;
+	struct worker workers[STORE_MAX_THREADS];
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t from = total * i / n, to = total * (i + 1) / n;
+		workers[i] = (struct worker){.turn = turn,
+		                             .db = db,
+		                             .work = write_durably,
+		                             .from = filled + from,
+		                             .n = to - from};
+	}
+	return run_workers(workers, n);
 }
 
 /* Each number of threads works on a fresh copy, so that all find the same database. */
@@ -82,7 +106,7 @@ void store_concurrent_writers(struct turn *turn)
 		char name[64];
 		files_copy(turn->main, turn->scratch);
 		struct engine_db *db = turn_open_warm(turn, turn->scratch, ENGINE_DURABLE);
-		double ms = run_threads(turn, db, *writers, n, write_durably);
+		double ms = threaded_writes(turn, db, *writers);
 		snprintf(name, sizeof(name), "durable writers, %u thread%s", *writers,
 		         *writers > 1 ? "s" : "");
 		/* At best, all waiting threads share each flush. */

@@ -137,7 +137,7 @@ void turn_report(struct turn *turn, const char *name, const char *unit, double v
 	char number[32] = "";
 
 	if (n)
-		report_number(number, sizeof(number), (double)n);
+		report_count(number, sizeof(number), n);
 	snprintf(row->detail, sizeof(row->detail), "%s%s%s", number, n ? " " : "", detail);
 	row->limit = limit;
 	report_add(report, row, turn->index, value);
