@@ -6,6 +6,7 @@
 #include "tools/session.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 /* ---- copy ---------------------------------------------------------------------------------- */
@@ -21,6 +22,17 @@ static void print_sizes(kv_db *db, const char *copy)
 	              (uint64_t)st.st_size);
 }
 
+/* Which of the two files failed stands in the library's detail, so the message names both. */
+static int report_copy(int rc, const char *source, const char *target)
+{
+	char subject[512];
+
+	if (rc == KV_EXISTS)
+		return report_status(rc, target);
+	snprintf(subject, sizeof subject, "copying %s to %s", source, target);
+	return report_status(rc, subject);
+}
+
 static int run_copy(const struct args *args)
 {
 	const char *target = args->operands[1];
@@ -33,7 +45,7 @@ static int run_copy(const struct args *args)
 		rc = kv_copy(session.db, target, progress_callback, &progress);
 		progress_end(&progress);
 		if (rc)
-			code = report_status(rc, target);
+			code = report_copy(rc, session.path, target);
 		else
 			print_sizes(session.db, target);
 	}

@@ -152,7 +152,7 @@ printf '  a release in build/quickstart, %d ms\n' $(($(milliseconds) - began))
 # ---- the tour ----------------------------------------------------------------------------------
 
 heading "Importing $what"
-show import "$database" "$table" "$input" --key "$key_field"
+show import --create "$database" "$table" "$input" --key "$key_field"
 
 first=$("$kvtool" scan "$database" "$table" --limit 1 --keys-only)
 [ -n "$first" ] || die "$input holds no entries"
