@@ -4,6 +4,7 @@
 #ifndef KV_MMAP_LEDGER_H
 #define KV_MMAP_LEDGER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,7 +16,7 @@ struct run { /* file pages */
 };
 
 struct retired { /* pages or frames from id on, born at birth, replaced by the ledger's transaction */
-	page_id id;
+	page_id id;      /* without tag: of a file page, its number */
 	uint64_t count;
 	uint64_t birth;
 };
@@ -24,6 +25,8 @@ struct retired { /* pages or frames from id on, born at birth, replaced by the l
  * again) since: giving back is idempotent, see store_ledger_undo. */
 struct ledger {
 	uint64_t txn;
+	bool reserve;            /* may use the pages kept for deletes and checkpoints (R6) */
+	bool applied;            /* store_ledger_apply has been here */
 	uint64_t *frames;
 	size_t frame_count, frame_room;
 	struct run *runs;

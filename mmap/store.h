@@ -15,6 +15,7 @@
 #include "mmap/io.h"
 #include "mmap/ledger.h"
 #include "mmap/mem.h"
+#include "mmap/meta.h"
 #include "mmap/page.h"
 #include "mmap/space.h"
 #include "mmap/status.h"
@@ -26,12 +27,14 @@ struct store_options {
 	uint32_t page_size;      /* for a new file */
 	uint32_t file_mode;
 	uint64_t size_limit;     /* bytes; UINT64_MAX: none */
-	uint64_t map_size;       /* bytes of address space for the file */
+	uint64_t map_size;       /* bytes of address space for the file, halved until it can be had;
+	                            0: up to 1 TiB, leaving room for a thousand other databases */
 	uint64_t arena_size;     /* bytes of frames at which it is full */
 	uint64_t arena_reserve;  /* bytes beyond, for readers' old frames, checkpoints and deletes */
 	bool read_only;
 	bool existing;           /* never create */
 	bool accept_empty;       /* an existing empty file becomes a database */
+	uint32_t map_bits;       /* for tests: file pages per map page in a new file; 0: all that fit */
 };
 
 /* What a checkpoint makes durable, besides pages: kept in the meta page. All ids are file ids. */
@@ -49,8 +52,8 @@ struct store {
 	uint8_t *base[2];        /* [0] mapping of the file, [1] arena */
 	uint32_t page_size, page_shift;
 	uint64_t database_id;
-	_Atomic uint64_t *trusted; /* bit per file page: checksum and node structure verified */
-	_Atomic uint64_t *summed;  /* bit per file page: checksum verified */
+	bitmap_word *trusted;    /* bit per file page: checksum and node structure verified */
+	bitmap_word *summed;     /* bit per file page: checksum verified */
 	_Atomic uint64_t file_pages; /* pages that exist in the file, all mapped */
 	_Atomic uint64_t verified_count;
 
@@ -60,14 +63,28 @@ struct store {
 	struct arena arena;
 	struct space space;
 	struct store_state state; /* as of the last durable checkpoint */
+	struct meta meta;        /* the newest meta page, as on disk */
 	uint64_t map_pages;      /* pages that the mapping has room for */
-	uint64_t limit_pages;    /* pages that the file may have (size limit, map) */
+	uint64_t limit_pages;    /* pages that the file may have (size limit, map, format) */
+	uint64_t disk_pages;     /* pages that the file takes up: more than file_pages when a cut is
+	                            still to be made */
 	bool read_only, in_memory;
 	bool clean;              /* both meta pages on disk are alike and marked clean */
+	bool marked;             /* the file is marked open, by this store */
 	int failed;              /* status of the write or sync that failed: no more writes (R6) */
-	uint64_t meta_sequence;  /* of the newest meta page; its parity says which page it is */
 	char *path;
 	size_t mapped_bytes;     /* of base[0], for unmapping */
+
+	/* Verification, see verify.c. */
+	_Atomic uint64_t sequential; /* the page after the run verified last */
+	_Atomic uint32_t verifying;  /* threads at it: the file must not be cut meanwhile */
+	bool residency;          /* mincore tells the truth */
+	_Atomic bool no_populate; /* the kernel has no MADV_POPULATE_READ */
+
+	/* Creation and flushes. */
+	char *creating;          /* name under which the file is being created, or NULL */
+	struct io_file empty;    /* locked: the empty file that it will replace */
+	uint8_t *images;         /* small: kept from one flush to the next */
 };
 
 /* Opens or creates the file, locks it, chooses the meta page (R7), maps, loads the free-space map.
@@ -81,7 +98,7 @@ int store_close(struct store *store, bool mark_clean, bool abandon);
 
 /* ---- reading ------------------------------------------------------------------------------- */
 
-/* The page's memory. The id must be of a frame, or of a file page that has been loaded. */
+/* The page's memory. The id must be of a frame in use, or of a file page that has been loaded. */
 static inline const uint8_t *store_at(const struct store *store, page_id id)
 {
 	return store->base[id >> 63] + ((id & PAGE_NUMBER_MASK) << store->page_shift);
@@ -94,20 +111,22 @@ static inline bool store_trusted(const struct store *store, page_id id)
 	/* Relaxed is enough: the page's content was there before the snapshot that led to it. */
 	return page_is_frame(id) ||
 	       (n < atomic_load_explicit(&store->file_pages, memory_order_relaxed) &&
-	        atomic_load_explicit(&store->trusted[n / 64], memory_order_relaxed) >> (n % 64) & 1);
+	        bitmap_test(store->trusted, n));
 }
 
-/* Makes a file page safe to touch: in bounds, faulted in without SIGBUS, checksum and tag right.
- * Neighbours that are in the page cache already are verified along with it, in runs of up to
- * 2 MiB. KV_CORRUPT with the page's number, or KV_IO. */
+/* Makes a file page safe to touch: in bounds, in use, faulted in without SIGBUS, checksum and tag
+ * right. Neighbours that are in the page cache already are verified along with it, in runs of up to
+ * 2 MiB. An id that is not of a file page is damage as well: a page of the file never names a frame.
+ * KV_CORRUPT with the page's number, KV_IO, KV_NOMEM. */
 int store_load(struct store *store, page_id id);
 
 /* Remembers that the node's structure has been checked. Only while a snapshot holds the page. */
 void store_trust(struct store *store, page_id id);
 
-/* The same for a large value of size bytes in pages from first on, whose checksum is known. Bounds
- * are checked every time, the checksum the first time. *data points into the mapping. */
-int store_load_run(struct store *store, uint64_t first, uint64_t size, uint64_t checksum, const void **data);
+/* The same for a large value of size bytes (not 0) in pages from first on, whose checksum is known.
+ * Bounds are checked every time, the checksum the first time. *data points into the mapping. */
+int store_load_run(struct store *store, uint64_t first, uint64_t size, uint64_t checksum,
+                   const void **data);
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
@@ -122,19 +141,23 @@ static inline void *store_frame(struct store *store, page_id id)
 	return store->base[1] + ((id & PAGE_NUMBER_MASK) << store->page_shift);
 }
 
-/* Takes count contiguous file pages (growing the file if need be); lowest addresses first.
- * KV_FULL beyond the size limit, the mapping or the disk. Their verification bits are cleared. */
+/* Takes count contiguous file pages (growing the file if need be); lowest addresses first. Some
+ * usable pages are kept back from ledgers that do not have `reserve` set (R6).
+ * KV_FULL beyond the size limit, the mapping or the disk, with nothing changed. */
 int store_run_new(struct store *store, struct ledger *ledger, uint64_t count, uint64_t *first);
 
 /* Gives up count pages or frames from id on, born at birth: at once if the ledger's own
- * transaction made them (birth equals its id), else they are noted for the reclaimer. */
+ * transaction made them (birth equals its id), else they are noted for the reclaimer.
+ * KV_CORRUPT if the file holds no such pages in use: a damaged tree names them. KV_NOMEM. */
 int store_retire(struct store *store, struct ledger *ledger, page_id id, uint64_t count, uint64_t birth);
 
-/* Abort: gives back all frames and file pages that the ledger still has, forgets its retired. */
+/* Abort: gives back all frames and file pages that the ledger still has, forgets its retired. Undoes
+ * store_ledger_apply as well, as long as no checkpoint has written it. */
 void store_ledger_undo(struct store *store, struct ledger *ledger);
 
 /* Commit: the free-space map of the tip takes over what the ledger took and retired. The caller
- * moves the retired list to the reclaimer before it empties the ledger. Fails only with KV_NOMEM, changing nothing. */
+ * moves the retired list to the reclaimer before it empties the ledger. KV_CORRUPT, with nothing
+ * changed, if a page was retired that is free already: two parents name it. */
 int store_ledger_apply(struct store *store, struct ledger *ledger);
 void store_ledger_empty(struct store *store, struct ledger *ledger); /* counts to 0, keeps a little memory */
 void store_ledger_free(struct store *store, struct ledger *ledger);
@@ -144,28 +167,36 @@ void store_free(struct store *store, page_id id, uint64_t count);
 
 /* Writes pages to their places in large sequential batches. One flush is open at a time.
  *
- *	store_flush_begin(store, &flush, ledger, pages expected)
+ *	store_flush_begin(store, &flush, ledger, pages expected: a guess, rather too high)
  *	for each page, children first:
- *		store_flush_place(&flush, &number)       a place in the file, contiguous as far as it can be
- *		image = store_flush_image(&flush)        page_size bytes to build the image in; or use the frame itself
- *		store_flush_add(&flush, number, image, &id)   sets the checksum in the image, queues the write, gives the file id
- *	store_flush_end(&flush, rc)                      waits for the writes, gives back unused places
+ *		store_flush_place(&flush, &number)    a place in the file, contiguous as far as can be
+ *		store_flush_image(&flush, &image)     page_size bytes to build the image in; or use
+ *		                                      the frame itself
+ *		store_flush_add(&flush, number, image, &id)
+ *		                                      sets the checksum in the image, queues the
+ *		                                      write, gives the file id
+ *	store_flush_end(&flush, rc)                   waits for the writes, gives back unused places
  *
- * Images and frames must stay untouched until store_flush_end. Written pages are readable through
- * the mapping after store_flush_end (not: durable). */
-#define STORE_FLUSH_IMAGES 1024
+ * An image is added before the next one is asked for. Images and frames must stay untouched until
+ * store_flush_end. Written pages are readable through the mapping after store_flush_end (not:
+ * durable). Place and begin: KV_FULL, KV_NOMEM leave the store as it was; an error of a write sets
+ * store->failed. end returns rc if that is an error, else the first error of the flush. */
 struct store_flush {
 	struct store *store;
 	struct ledger *ledger;
-	uint64_t expected;
-	struct run places;       /* not used yet */
+	uint64_t expected;       /* pages that are still to be placed, at a guess */
+	struct run places;       /* taken, but not placed yet */
+	struct space_search search;
 	uint8_t *images;         /* two halves: one being filled, one being written */
-	size_t image_bytes, image_next;
-	struct io_write *writes;
+	uint32_t half_images;    /* images in a half */
+	uint32_t half, image_next;
+	struct io_write *writes; /* of the half being filled */
 	size_t write_count, write_room;
 	uint64_t written;        /* pages in all */
+	int failed;              /* first error of a write */
 };
-int store_flush_begin(struct store *store, struct store_flush *flush, struct ledger *ledger, uint64_t expected);
+int store_flush_begin(struct store *store, struct store_flush *flush, struct ledger *ledger,
+                      uint64_t expected);
 int store_flush_place(struct store_flush *flush, uint64_t *number);
 int store_flush_image(struct store_flush *flush, void **image);
 int store_flush_add(struct store_flush *flush, uint64_t number, void *image, page_id *id);
