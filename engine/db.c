@@ -8,7 +8,6 @@
 
 #include "engine/engine.h"
 
-#define DEFAULT_MAP (UINT64_C(1) << 40)
 #define DEFAULT_ARENA (UINT64_C(256) << 20)
 #define DEFAULT_BATCH (UINT64_C(64) << 20)
 #define DEFAULT_IDLE_MS 10000
@@ -69,8 +68,6 @@ static void fill_options(kv_options *o)
 		o->durability = KV_IMMEDIATE;
 	if (!o->size_limit)
 		o->size_limit = UINT64_MAX;
-	if (!o->map_size)
-		o->map_size = DEFAULT_MAP;
 	if (!o->arena_size)
 		o->arena_size = DEFAULT_ARENA;
 	if (!o->batch_size)

@@ -227,8 +227,10 @@ static int write_metas(struct store *store)
 static int write_first_pages(struct store *store)
 {
 	struct space *space = &store->space;
-	int rc = store_assign_pairs(store);
+	int rc = store_begin_file(store);
 
+	if (!rc)
+		rc = store_assign_pairs(store);
 	if (!rc)
 		rc = store_write_map(store, store->state.txn, false);
 	if (rc)

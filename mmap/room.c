@@ -6,6 +6,9 @@
 
 #define MIB ((uint64_t)1 << 20)
 
+/* Pages that a new file has at the least: meta pages, a root and a map page, a small tree. */
+enum { FIRST_PAGES = 8 };
+
 static uint64_t minimum(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
@@ -66,6 +69,11 @@ static int grow(struct store *store, uint64_t need)
 	want = minimum((need + unit - 1) / unit * unit, left);
 	rc = grow_by(store, want);
 	return rc == KV_FULL && want > need ? grow_by(store, need) : rc;
+}
+
+int store_begin_file(struct store *store)
+{
+	return grow(store, FIRST_PAGES);
 }
 
 /* ---- taking and giving back ---------------------------------------------------------------- */

@@ -180,8 +180,8 @@ bool space_lacks_pair(const struct space *space)
 {
 	size_t roots = root_count(space, space->map_pages);
 
-	/* Pairs are given out in order, so the last ones tell. A new file has none yet. */
-	return !space->map_pages || !space->roots[roots - 1] || !space->entries[space->map_pages - 1];
+	/* Pairs are given out in order, so the last ones tell. */
+	return !space->roots[roots - 1] || !space->entries[space->map_pages - 1];
 }
 
 void space_assign_pair(struct space *space, uint64_t first)

@@ -14,6 +14,9 @@ int store_fail(struct store *store, int rc);
 
 /* ---- room.c -------------------------------------------------------------------------------- */
 
+/* Gives a new file its first pages. KV_FULL, KV_IO, KV_NOMEM. */
+int store_begin_file(struct store *store);
+
 /* Takes count contiguous pages, growing the file if need be. reserve: all usable pages may be used.
  * KV_FULL, KV_CORRUPT (a page that is read as part of a tree is said to be free), KV_IO, KV_NOMEM. */
 int store_take(struct store *store, uint64_t count, bool reserve, uint64_t *first);
