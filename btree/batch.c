@@ -210,7 +210,10 @@ static int merge_all(struct rebuild *r, uint64_t pages)
 
 	if (store->arena.used + 2 * pages < store->arena.limit)
 		return rebuild_tree(r, NULL);
-	rc = store_flush_begin(store, &flush, r->tree->ledger, pages);
+	/* Branches in the file may only point into the file: untouched subtrees must be there first. */
+	rc = tree_spill(r->tree);
+	if (!rc)
+		rc = store_flush_begin(store, &flush, r->tree->ledger, pages);
 	if (rc)
 		return rc;
 	return store_flush_end(&flush, rebuild_tree(r, &flush));

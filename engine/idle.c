@@ -81,7 +81,7 @@ void idle_watch(kv_db *db)
 		return;
 	if (pthread_attr_init(&attr))
 		return;
-	pthread_attr_setstacksize(&attr, STACK_BYTES > PTHREAD_STACK_MIN ? STACK_BYTES : PTHREAD_STACK_MIN);
+	pthread_attr_setstacksize(&attr, STACK_BYTES + (size_t)PTHREAD_STACK_MIN);
 	idle->started = !pthread_create(&idle->thread, &attr, run, db);
 	pthread_attr_destroy(&attr);
 	if (!idle->started)

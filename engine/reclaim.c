@@ -127,6 +127,7 @@ static bool settle(struct reclaim *r, const struct reclaim_entry *e)
 	if (!bucket || list_reserve(r, &bucket->list, 1))
 		return false;
 	bucket->list.entries[bucket->list.count++] = *e;
+	r->pinned += page_is_frame(e->id) ? 0 : e->count;
 	return true;
 }
 
@@ -178,9 +179,13 @@ static void settle_bucket(struct reclaim *r, uint64_t pin)
 	memset(&bucket_of(r, pin)->list, 0, sizeof list);
 	for (size_t i = 0; i < list.count; i++) {
 		struct reclaim_entry e = list.entries[i];
+		uint64_t pages = page_is_frame(e.id) ? 0 : e.count;
 
-		if (!settle(r, &e))
-			list.entries[kept++] = e;
+		r->pinned -= pages;
+		if (settle(r, &e))
+			continue;
+		list.entries[kept++] = e;
+		r->pinned += pages;
 	}
 	list.count = kept;
 	bucket = bucket_of(r, pin);

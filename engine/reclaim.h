@@ -42,6 +42,7 @@ struct reclaim {
 	uint64_t *pins;
 	size_t pin_count, pin_room;
 	uint64_t pages;               /* held in all lists: frames and file pages */
+	uint64_t pinned;              /* file pages among them that readers hold */
 };
 
 void reclaim_open(struct reclaim *reclaim, const struct mem *mem, struct store *store, struct snapshots *snapshots);

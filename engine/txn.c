@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+#define FEW_FRAMES 256 /* too few to make a checkpoint for the sake of space */
+
 /* ---- errors -------------------------------------------------------------------------------- */
 
 int txn_fail(kv_txn *txn, int rc)
@@ -198,6 +200,17 @@ static int begin_reader(kv_db *db, kv_txn **result)
 	return KV_OK;
 }
 
+/* The file holds what is live, what readers pin, and for a moment both versions of what a checkpoint
+ * writes. Where readers pin much already, checkpoints are made small. */
+static bool space_short(const kv_db *db)
+{
+	const struct space *space = &db->store->space;
+	uint64_t pinned = db->reclaim.pinned, dirty = db->store->arena.used;
+	uint64_t live = space->pages - space->tip_count;
+
+	return dirty >= FEW_FRAMES && pinned >= live / 4 && pinned + dirty > live + live / 10;
+}
+
 static bool arena_short(const struct arena *arena)
 {
 	return arena->used >= arena->limit - arena->limit / 4;
@@ -212,7 +225,7 @@ static int make_room(kv_db *db)
 	int rc;
 
 	reclaim_run(&db->reclaim, db->durable);
-	if (!arena_short(arena))
+	if (!arena_short(arena) && !space_short(db))
 		return KV_OK;
 	rc = checkpoint_tip(db);
 	if (rc)
