@@ -16,10 +16,12 @@ struct group {
 	uint32_t entry[GROUP]; /* candidate in the leaf, or NO_ENTRY */
 };
 
-/* Asks for the lines that a search of a node reads: header and heads; of leaves the slots too. */
+/* Asks for the first lines of a node. Of a leaf these are header, heads and, unless entries are
+ * small, slots. Branches are mostly in the cache, and asking for all of their heads costs as much as
+ * it saves. */
 static void prefetch_node(const struct tree *tree, page_id id, uint32_t level)
 {
-	uint32_t size = tree->store->page_size / (level ? 8 : 16);
+	uint32_t size = level ? 2 * LINE : tree->store->page_size / 16;
 	const uint8_t *page;
 
 	if (!store_trusted(tree->store, id))
