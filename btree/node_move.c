@@ -60,7 +60,7 @@ bool node_merge(uint8_t *left, const uint8_t *right, uint32_t page_size, kv_slic
 	uint32_t count = node_count(left) + node_count(right), bytes = live(right, page_size);
 	uint32_t capacity = node_capacity_for(left, count), end = node_arrays_end(left, capacity);
 
-	if (node_is_branch(left))
+	if (node_is_branch(left) && node_count(left) && node_count(right))
 		bytes += (uint32_t)(2 + separator.size);
 	if (end + live(left, page_size) + bytes > page_size)
 		return false;
