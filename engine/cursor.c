@@ -280,7 +280,7 @@ static int enter_on_entry(kv_cursor *c, struct table_state **state)
 	if (!rc && c->txn->kind != TXN_WRITER)
 		rc = txn_fail(c->txn, status_fail(KV_READ_ONLY, "a reader cannot write"));
 	if (!rc && c->place != ON_ENTRY)
-		rc = status_fail(KV_INVALID, "the cursor stands on no entry");
+		rc = txn_fail(c->txn, status_fail(KV_INVALID, "the cursor stands on no entry"));
 	return rc ? rc : txn_enter_write(c->txn, c->table, state);
 }
 
