@@ -150,6 +150,13 @@ int store_flush_image(struct store_flush *flush, void **image)
 	return KV_OK;
 }
 
+/* Batches end where the file has a multiple of their size, so that the kernel can keep each in one
+ * large folio, and map it with one huge page. */
+static bool ends_folio(const struct store_flush *flush, uint64_t number)
+{
+	return (number + 1) % flush->write_room == 0;
+}
+
 int store_flush_add(struct store_flush *flush, uint64_t number, void *image, page_id *id)
 {
 	struct store *store = flush->store;
@@ -161,7 +168,7 @@ int store_flush_add(struct store_flush *flush, uint64_t number, void *image, pag
 	flush->writes[flush->write_count++] =
 		(struct io_write){image, store->page_size, number << store->page_shift};
 	flush->written++;
-	return flush->write_count == flush->write_room ? push(flush) : KV_OK;
+	return flush->write_count == flush->write_room || ends_folio(flush, number) ? push(flush) : KV_OK;
 }
 
 int store_flush_end(struct store_flush *flush, int rc)
