@@ -255,7 +255,10 @@ static int create_table(kv_txn *txn, const struct name_key *key, kv_table **tabl
 {
 	struct table_record record = {.empty_since = txn->id};
 	uint64_t id = txn->next_table;
-	int rc = put_record(&txn->catalog, id, &record);
+	int rc;
+
+	txn_adds(txn);
+	rc = put_record(&txn->catalog, id, &record);
 
 	if (!rc)
 		rc = tree_put(&txn->catalog, kv_bytes(key->bytes, key->size), kv_bytes(&id, sizeof id), TREE_PUT, NULL,

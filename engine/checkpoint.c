@@ -109,7 +109,7 @@ void checkpoint_publish(kv_db *db, struct ledger *ledger, const struct snapshot 
 
 int checkpoint_tip(kv_db *db)
 {
-	struct ledger ledger = {.txn = db->tip.txn + 1};
+	struct ledger ledger = {.txn = db->tip.txn + 1, .reserve = true};
 	struct snapshot snapshot;
 	struct tree catalog;
 	int rc;

@@ -307,6 +307,7 @@ int kv_cursor_replace(kv_cursor *c, kv_slice value)
 		return rc;
 	if (value.size > KV_MAX_VALUE || (!value.data && value.size))
 		return txn_fail(c->txn, status_fail(KV_TOO_BIG, "the value is NULL or longer than %u bytes", KV_MAX_VALUE));
+	txn_adds(c->txn);
 	rc = tree_put(&state->tree, kv_bytes(c->saved, c->saved_size), value, TREE_PUT, NULL, NULL);
 	if (!rc)
 		rc = txn_pressure(c->txn);

@@ -132,6 +132,12 @@ int txn_check(kv_txn *txn);
 int txn_pressure(kv_txn *txn);
 int txn_apply(kv_txn *txn, struct table_state *state);
 
+/* A transaction that only deletes may use the pages kept back for that (R6); this one adds something. */
+static inline void txn_adds(kv_txn *txn)
+{
+	txn->ledger.reserve = false;
+}
+
 static inline bool db_alive(const kv_db *db)
 {
 	return *(const volatile uint32_t *)db->alive == 1;

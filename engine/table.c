@@ -126,6 +126,9 @@ static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slic
 	bool follows = false;
 	int rc = KV_OK;
 
+	if (kind != DEFER_DELETE)
+		txn_adds(txn);
+
 	if (state->defer.count && defer_full(&state->defer, budget) && !state->defer.unsorted && !state->defer.run_count)
 		rc = follows_tree(state, &follows);
 	if (!rc && follows)
@@ -150,6 +153,7 @@ int kv_put(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value)
 		return txn_fail(txn, rc);
 	if (node_fits_inline(txn->db->store->page_size, key.size, value.size))
 		return collect(txn, state, key, value, DEFER_PUT);
+	txn_adds(txn);
 	rc = large_write(&state->tree, value, &large);
 	if (rc)
 		return txn_fail(txn, rc);
@@ -200,6 +204,7 @@ int kv_put_if_absent(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value,
 
 	if (rc)
 		return rc;
+	txn_adds(txn);
 	rc = check_value(value);
 	return direct_done(txn, rc ? rc : tree_put(&state->tree, key, value, TREE_PUT_ABSENT, old, NULL));
 }
@@ -211,6 +216,7 @@ int kv_append(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value)
 
 	if (rc)
 		return rc;
+	txn_adds(txn);
 	rc = check_value(value);
 	return direct_done(txn, rc ? rc : tree_put(&state->tree, key, value, TREE_PUT_LAST, NULL, NULL));
 }
@@ -247,6 +253,7 @@ int kv_reserve(kv_txn *txn, kv_table *table, kv_slice key, size_t size, void **d
 
 	if (rc)
 		return rc;
+	txn_adds(txn);
 	if (!data)
 		rc = status_fail(KV_INVALID, "kv_reserve: data is NULL");
 	else if (size > KV_MAX_VALUE)

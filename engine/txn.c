@@ -265,6 +265,7 @@ static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn *
 	txn->next_table = db->next_table;
 	txn->dirty_count = 0;
 	txn->ledger.txn = txn->id;
+	txn->ledger.reserve = true; /* until it adds something */
 	txn->kind = TXN_WRITER;
 	catalog_tree(db, &db->tip, &txn->ledger, &txn->catalog);
 	*result = txn;
