@@ -33,7 +33,34 @@ static uint64_t reserve_pages(const struct store *store)
 	return minimum(clamp(store->space.pages / 64, 16, 1024), store->limit_pages / 8);
 }
 
+/* A page that somebody has trusted is part of a tree: then the free-space map lies, and to write to
+ * it would change a node under its readers. */
+static int claim(struct store *store, uint64_t first, uint64_t count)
+{
+	space_take(&store->space, first, count);
+	bitmap_clear(store->summed, first, count);
+	if (bitmap_clear(store->trusted, first, count))
+		return status_fail(KV_CORRUPT, "a page in use is free in the free-space map, among %"
+		                   PRIu64 " to %" PRIu64, first, first + count - 1);
+	return KV_OK;
+}
+
 /* ---- growing ------------------------------------------------------------------------------- */
+
+/* New map pages get their pairs here, low in the file: later they would land behind what is now
+ * written, and keep the file from being cut. */
+static int assign_pairs_at_hand(struct store *store)
+{
+	uint64_t first;
+	int rc = KV_OK;
+
+	while (!rc && space_lacks_pair(&store->space) && space_find(&store->space, 2, &first)) {
+		rc = claim(store, first, 2);
+		if (!rc)
+			space_assign_pair(&store->space, first);
+	}
+	return rc;
+}
 
 static int grow_by(struct store *store, uint64_t pages)
 {
@@ -52,16 +79,17 @@ static int grow_by(struct store *store, uint64_t pages)
 	if (old + pages > store->disk_pages)
 		store->disk_pages = old + pages;
 	atomic_store_explicit(&store->file_pages, old + pages, memory_order_release);
-	return KV_OK;
+	return assign_pairs_at_hand(store);
 }
 
-/* Adds at least need pages. KV_FULL, with nothing changed. */
+/* Adds at least need pages, besides what its map pages take. KV_FULL, with nothing changed. */
 static int grow(struct store *store, uint64_t need)
 {
 	uint64_t unit = growth_unit(store), left = store->limit_pages - store->space.pages;
 	uint64_t want;
 	int rc;
 
+	need += space_pages_for_pairs(&store->space, store->space.pages + need);
 	if (store->limit_pages < store->space.pages || need > left)
 		return status_fail(KV_FULL, "%" PRIu64 " more pages would make the file larger than its "
 		                   "limit of %" PRIu64 " pages of %" PRIu32 " bytes",
@@ -77,18 +105,6 @@ int store_begin_file(struct store *store)
 }
 
 /* ---- taking and giving back ---------------------------------------------------------------- */
-
-/* A page that somebody has trusted is part of a tree: then the free-space map lies, and to write to
- * it would change a node under its readers. */
-static int claim(struct store *store, uint64_t first, uint64_t count)
-{
-	space_take(&store->space, first, count);
-	bitmap_clear(store->summed, first, count);
-	if (bitmap_clear(store->trusted, first, count))
-		return status_fail(KV_CORRUPT, "a page in use is free in the free-space map, among %"
-		                   PRIu64 " to %" PRIu64, first, first + count - 1);
-	return KV_OK;
-}
 
 /* Length of the usable run that ends with the file, as far as it helps towards count. */
 static uint64_t tail_run(const struct store *store, uint64_t count)
@@ -159,7 +175,8 @@ void store_give(struct store *store, uint64_t first, uint64_t count)
 
 int store_assign_pairs(struct store *store)
 {
-	/* A pair may make the file grow so far that it needs one more map page. */
+	/* Where growing found no two pages side by side. It may take yet another map page to hold
+	 * the pair. */
 	while (space_lacks_pair(&store->space)) {
 		uint64_t first;
 		int rc = store_take(store, 2, true, &first);

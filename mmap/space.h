@@ -122,6 +122,9 @@ int space_load(struct space *space, struct io *io, const struct io_file *file,
 /* True if a map page or a root has no pair yet. */
 bool space_lacks_pair(const struct space *space);
 
+/* Pages that pairs will take when the file has grown to so many pages. May be a few too many. */
+uint64_t space_pages_for_pairs(const struct space *space, uint64_t pages);
+
 /* Makes two adjacent pages, taken before, the first missing pair. */
 void space_assign_pair(struct space *space, uint64_t first);
 

@@ -184,6 +184,17 @@ bool space_lacks_pair(const struct space *space)
 	return !space->roots[roots - 1] || !space->entries[space->map_pages - 1];
 }
 
+uint64_t space_pages_for_pairs(const struct space *space, uint64_t pages)
+{
+	size_t map_pages = (size_t)(pages / space->bits + 1);
+	size_t roots = root_count(space, map_pages);
+
+	if (map_pages <= space->map_pages)
+		return 0;
+	/* One more of each, should the pairs themselves pass the next boundary. */
+	return 2 * (map_pages - space->map_pages + 1 + roots - root_count(space, space->map_pages) + 1);
+}
+
 void space_assign_pair(struct space *space, uint64_t first)
 {
 	uint64_t *entry = missing_pair(space->roots, root_count(space, space->map_pages),

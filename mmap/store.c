@@ -2,7 +2,7 @@
 #include "mmap/store.h"
 
 #include <assert.h>
-#include <inttypes.h>
+#include <stdio.h>
 
 #include "mmap/datafile.h"
 #include "mmap/map.h"
@@ -124,10 +124,8 @@ static int load_file(struct store *store)
 static int open_all(struct store *store, const struct store_options *options)
 {
 	bool created;
-	int rc = options->path ? copy_path(store, options->path) : KV_OK;
+	int rc = datafile_open(store, options, &created);
 
-	if (!rc)
-		rc = datafile_open(store, options, &created);
 	if (rc)
 		return rc;
 	if (created)
@@ -136,9 +134,26 @@ static int open_all(struct store *store, const struct store_options *options)
 	rc = reserve_memory(store, options);
 	if (!rc)
 		rc = created ? datafile_finish(store) : load_file(store);
-	if (!rc)
-		store_verify_open(store);
+	if (rc)
+		return rc;
+	store_verify_open(store);
+	/* What a crash left may have been seen in the page cache only: it is made durable before
+	 * anyone sees it. */
+	if (store->meta.condition == META_OPEN && !store->read_only)
+		rc = store_begin_writing(store);
 	return rc;
+}
+
+/* Errors of opening name the file. */
+static int name_file(const struct store *store, int rc)
+{
+	char story[256];
+	size_t length = store->path ? strlen(store->path) : 0;
+
+	if (!store->path || strncmp(kv_detail(), store->path, length) == 0)
+		return rc;
+	snprintf(story, sizeof story, "%s", kv_detail());
+	return status_fail(rc, "%s: %s", store->path, story);
 }
 
 static int free_all(struct store *store, bool abandon)
@@ -177,8 +192,11 @@ int store_open(const struct store_options *options, struct store **opened)
 	store->read_only = options->read_only;
 	store->in_memory = options->path == NULL;
 	store->sequential = UINT64_MAX;
-	rc = open_all(store, options);
+	rc = options->path ? copy_path(store, options->path) : KV_OK;
+	if (!rc)
+		rc = open_all(store, options);
 	if (rc) {
+		rc = name_file(store, rc);
 		free_all(store, false);
 		return rc;
 	}

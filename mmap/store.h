@@ -69,9 +69,9 @@ struct store {
 	uint64_t disk_pages;     /* pages that the file takes up: more than file_pages when a cut is
 	                            still to be made */
 	bool read_only, in_memory;
-	bool clean;              /* both meta pages on disk are alike and marked clean */
+	_Atomic bool clean;      /* both meta pages on disk are alike and marked clean */
 	bool marked;             /* the file is marked open, by this store */
-	int failed;              /* status of the write or sync that failed: no more writes (R6) */
+	_Atomic int failed;      /* status of the write or sync that failed: no more writes (R6) */
 	char *path;
 	size_t mapped_bytes;     /* of base[0], for unmapping */
 
@@ -193,7 +193,7 @@ struct store_flush {
 	struct io_write *writes; /* of the half being filled */
 	size_t write_count, write_room;
 	uint64_t written;        /* pages in all */
-	int failed;              /* first error of a write */
+	_Atomic int failed;      /* first error of a write */
 };
 int store_flush_begin(struct store *store, struct store_flush *flush, struct ledger *ledger,
                       uint64_t expected);
