@@ -1,6 +1,6 @@
 /* Checks everything that a tree promises, node by node, and goes on after faults: what lies below a
- * node that cannot be read is skipped, the rest is still looked at. A file with forged checksums may
- * hold anything that node_check lets through; levels fall on the way down, so the walk ends. */
+ * node that cannot be read is skipped, the rest is still looked at. A file with forged checksums
+ * may hold anything that node_check lets through; levels fall on the way down, so the walk ends. */
 #include <stdio.h>
 
 #include "btree/node_heap.h"
@@ -17,7 +17,7 @@ struct visit {
 	uint32_t level;
 	kv_slice from, to; /* fences: from <= key < to */
 	bool has_to;
-	uint64_t birth;    /* of the parent */
+	uint64_t birth; /* of the parent */
 };
 
 static void fault(struct checker *c, page_id id, const char *what)
@@ -29,7 +29,7 @@ static void fault(struct checker *c, page_id id, const char *what)
 		c->check->fault(c->check->arg, page, what);
 }
 
-/* ---- one node --------------------------------------------------------------------------------- */
+/* ---- one node ------------------------------------------------------------------------------- */
 
 /* The prefix and the heads that the keys should give. */
 static const char *check_heads(const uint8_t *node)
@@ -63,7 +63,8 @@ static const char *check_order(const uint8_t *node, const struct visit *visit)
 	for (uint32_t i = first + 1; i < count; i++)
 		if (node_compare(node_key(node, i - 1), node_key(node, i)) >= 0)
 			return "keys out of order";
-	/* A branch's first separator lies behind the fence, or the child before it would have no room. */
+	/* A branch's first separator lies behind the fence, or the child before it would have no
+	 * room. */
 	c = node_compare(node_key(node, first), visit->from);
 	if (c < 0 || (c == 0 && first))
 		return "a key before the node's lower fence";
@@ -88,7 +89,7 @@ static void check_node(struct checker *c, const uint8_t *node, const struct visi
 		fault(c, visit->id, "a node older than the time when the tree was last empty");
 }
 
-/* ---- values ------------------------------------------------------------------------------------- */
+/* ---- values --------------------------------------------------------------------------------- */
 
 static int check_large(struct checker *c, const struct visit *visit, uint64_t leaf_birth,
                        const struct node_large *large)
@@ -104,8 +105,8 @@ static int check_large(struct checker *c, const struct visit *visit, uint64_t le
 }
 
 /* *bad: there is no value to show. */
-static int check_value(struct checker *c, const struct visit *visit, const uint8_t *leaf, uint32_t i,
-                       kv_slice *value, bool *bad)
+static int check_value(struct checker *c, const struct visit *visit, const uint8_t *leaf,
+                       uint32_t i, kv_slice *value, bool *bad)
 {
 	struct node_large where;
 	bool large;
@@ -146,7 +147,7 @@ static int check_leaf(struct checker *c, const uint8_t *leaf, const struct visit
 	return KV_OK;
 }
 
-/* ---- the walk ----------------------------------------------------------------------------------- */
+/* ---- the walk ------------------------------------------------------------------------------- */
 
 static int check_subtree(struct checker *c, const struct visit *visit, uint64_t *entries);
 
@@ -157,12 +158,12 @@ static int check_branch(struct checker *c, const uint8_t *branch, const struct v
 
 	for (uint32_t i = 0; i < count; i++) {
 		struct visit below = {
-			.id = node_child(branch, i),
-			.level = visit->level - 1,
-			.from = i ? node_key(branch, i) : visit->from,
-			.to = i + 1 < count ? node_key(branch, i + 1) : visit->to,
-			.has_to = i + 1 < count || visit->has_to,
-			.birth = page_header_of(branch)->birth,
+		        .id = node_child(branch, i),
+		        .level = visit->level - 1,
+		        .from = i ? node_key(branch, i) : visit->from,
+		        .to = i + 1 < count ? node_key(branch, i + 1) : visit->to,
+		        .has_to = i + 1 < count || visit->has_to,
+		        .birth = page_header_of(branch)->birth,
 		};
 		uint64_t found = 0, faults = c->check->faults;
 		int rc = check_subtree(c, &below, &found);

@@ -16,7 +16,8 @@ int large_write(struct tree *tree, kv_slice value, struct node_large *large)
 	rc = store_run_new(store, tree->ledger, run_pages(store, value.size), &large->first);
 	if (rc)
 		return rc;
-	large->checksum = page_run_checksum(value.data, value.size, store->database_id, large->first);
+	large->checksum = page_run_checksum(value.data, value.size, store->database_id,
+	                                    large->first);
 	return store_write_run(store, large->first, value.data, value.size);
 }
 

@@ -1,5 +1,5 @@
-/* After removals: empty nodes go, underfull ones are merged with a sibling, and a root with a single
- * child gives way to it. */
+/* After removals: empty nodes go, underfull ones are merged with a sibling, and a root with a
+ * single child gives way to it. */
 #include "btree/tree_internal.h"
 
 /* Siblings are merged only if this much of the page stays free, so that the next insert does not
@@ -39,7 +39,8 @@ static int merge_into_left(struct tree *tree, uint8_t *parent, uint32_t right, u
 	*merged = node_merge(left, right_page, page_size, separator);
 	if (!*merged)
 		return KV_OK;
-	node_set_count(parent, right - 1, node_counts(parent)[right - 1] + node_counts(parent)[right]);
+	node_set_count(parent, right - 1,
+	               node_counts(parent)[right - 1] + node_counts(parent)[right]);
 	node_remove(parent, page_size, right);
 	if (tree->stats)
 		atomic_fetch_add_explicit(&tree->stats->merges, 1, memory_order_relaxed);

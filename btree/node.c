@@ -1,12 +1,12 @@
-/* Changing a node, entry by entry. The room between arrays and heap serves both; what removals leave
- * behind in the heap is only counted, and won back by packing when the room runs out. */
+/* Changing a node, entry by entry. The room between arrays and heap serves both; what removals
+ * leave behind in the heap is only counted, and won back by packing when the room runs out. */
 #include "btree/node.h"
 
 #include <assert.h>
 
 #include "btree/node_heap.h"
 
-#define LEAF_STEP 8u    /* entries that the arrays grow by */
+#define LEAF_STEP 8u /* entries that the arrays grow by */
 #define BRANCH_STEP 16u
 
 void node_init(uint8_t *page, uint32_t page_size, uint8_t type, uint8_t level, uint64_t birth,
@@ -22,13 +22,14 @@ void node_init(uint8_t *page, uint32_t page_size, uint8_t type, uint8_t level, u
 	h->capacity = (uint16_t)node_capacity_for(page, capacity);
 }
 
-/* ---- room ------------------------------------------------------------------------------------ */
+/* ---- room ----------------------------------------------------------------------------------- */
 
 uint32_t node_used(const uint8_t *page, uint32_t page_size)
 {
 	const struct page_header *h = page_header_of(page);
 
-	return node_arrays_end(page, node_capacity_for(page, h->count)) + page_size - h->heap - h->dead;
+	return node_arrays_end(page, node_capacity_for(page, h->count)) + page_size - h->heap -
+	       h->dead;
 }
 
 static bool has_room(const uint8_t *page, uint32_t page_size, uint32_t bytes)
@@ -99,7 +100,7 @@ void node_reserve(uint8_t *page, uint32_t page_size, uint32_t bytes)
 	}
 }
 
-/* ---- the heap -------------------------------------------------------------------------------- */
+/* ---- the heap ------------------------------------------------------------------------------- */
 
 static uint16_t place_entry(uint8_t *page, uint32_t bytes)
 {
@@ -190,7 +191,7 @@ void node_pack(uint8_t *page, uint32_t page_size, uint32_t capacity)
 	node_set_capacity(page, capacity);
 }
 
-/* ---- prefix and heads ------------------------------------------------------------------------ */
+/* ---- prefix and heads ----------------------------------------------------------------------- */
 
 size_t node_common_prefix(kv_slice a, kv_slice b)
 {
@@ -241,6 +242,7 @@ static void share_prefix(uint8_t *page, kv_slice key)
 {
 	struct page_header *h = page_header(page);
 	uint32_t first = node_first_key(page);
+	kv_slice shared = kv_bytes(page + sizeof(*h), h->prefix);
 	size_t common;
 
 	if (first >= h->count) { /* the only key: all of it */
@@ -251,14 +253,14 @@ static void share_prefix(uint8_t *page, kv_slice key)
 			       key.size < NODE_PREFIX_BYTES ? key.size : NODE_PREFIX_BYTES);
 		return;
 	}
-	if (!h->prefix)
-		return;
-	common = node_common_prefix(node_key(page, first), key);
+	if (h->prefix > NODE_PREFIX_BYTES)
+		shared = node_key(page, first);
+	common = node_common_prefix(shared, key);
 	if (common < h->prefix)
 		set_prefix(page, common);
 }
 
-/* ---- inserting and replacing ------------------------------------------------------------------ */
+/* ---- inserting and replacing ---------------------------------------------------------------- */
 
 /* Opens entry i of an array for a new one. */
 static void open_entry(void *array, size_t width, uint32_t i, uint32_t count)
@@ -358,7 +360,7 @@ bool node_leaf_replace(uint8_t *leaf, uint32_t page_size, uint32_t i, kv_slice v
 	return true;
 }
 
-/* ---- removing --------------------------------------------------------------------------------- */
+/* ---- removing ------------------------------------------------------------------------------- */
 
 static void close_entries(void *array, size_t width, uint32_t from, uint32_t to, uint32_t count)
 {

@@ -1,6 +1,6 @@
 /* Is a page from the file a node that the rest of this folder can trust? What is checked here is
- * what memory safety rests on, in readers and in the writer who changes a copy of it: all entries lie
- * inside the page, none overlaps another, and the bytes in use add up, so that packing fits. */
+ * what memory safety rests on, in readers and in the writer who changes a copy of it: all entries
+ * lie inside the page, none overlaps another, and the bytes in use add up, so that packing fits. */
 #include "btree/node.h"
 
 #include "btree/node_heap.h"

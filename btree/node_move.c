@@ -6,8 +6,8 @@
 #include "btree/node_heap.h"
 
 /* Appends entries [from, to) of another node of the same kind; there is room, in the arrays too. A
- * branch's first moved entry gets the separator, unless it becomes the node's first. Heads and prefix
- * are left as they are. */
+ * branch's first moved entry gets the separator, unless it becomes the node's first. Heads and
+ * prefix are left as they are. */
 static void append_range(uint8_t *page, const uint8_t *other, uint32_t from, uint32_t to,
                          kv_slice separator)
 {
@@ -73,7 +73,7 @@ bool node_merge(uint8_t *left, const uint8_t *right, uint32_t page_size, kv_slic
 	return true;
 }
 
-/* ---- building --------------------------------------------------------------------------------- */
+/* ---- building ------------------------------------------------------------------------------- */
 
 bool node_append_leaf(uint8_t *leaf, uint32_t page_size, kv_slice key, kv_slice value, bool large)
 {

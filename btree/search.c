@@ -47,7 +47,7 @@ __attribute__((target("avx2"))) uint32_t heads_count_avx2(const uint32_t *heads,
 }
 #endif
 
-/* ---- the prefix ------------------------------------------------------------------------------ */
+/* ---- the prefix ----------------------------------------------------------------------------- */
 
 /* Compares key with the node's prefix when eight bytes do not settle it. */
 static int prefix_compare_long(const uint8_t *page, kv_slice key)
@@ -92,7 +92,7 @@ static inline int prefix_compare(const uint8_t *page, kv_slice key)
 	return prefix_compare_long(page, key);
 }
 
-/* ---- runs of equal heads --------------------------------------------------------------------- */
+/* ---- runs of equal heads -------------------------------------------------------------------- */
 
 /* First index in [from, count) whose head is above heads[from]. */
 static uint32_t run_end(const uint8_t *page, uint32_t from)
@@ -124,7 +124,7 @@ static uint32_t run_search(const uint8_t *page, uint32_t from, kv_slice key, boo
 	return from;
 }
 
-/* ---- the three searches ---------------------------------------------------------------------- */
+/* ---- the three searches --------------------------------------------------------------------- */
 
 static inline bool key_equal(const uint8_t *leaf, uint32_t i, kv_slice key)
 {
@@ -146,9 +146,14 @@ uint32_t node_lower_bound(const uint8_t *leaf, kv_slice key, bool *equal)
 	i = heads_below(heads, count, head);
 	if (i == count || heads[i] != head)
 		return i;
-	i = run_search(leaf, i, key, true);
-	*equal = i < count && key_equal(leaf, i, key);
-	return i;
+	if (i + 1 < count && heads[i + 1] == head) {
+		i = run_search(leaf, i, key, true);
+		*equal = i < count && key_equal(leaf, i, key);
+		return i;
+	}
+	c = node_compare(node_key(leaf, i), key);
+	*equal = c == 0;
+	return i + (c < 0);
 }
 
 uint32_t node_find(const uint8_t *leaf, kv_slice key)

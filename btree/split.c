@@ -13,8 +13,8 @@
 #include "btree/node_heap.h"
 #include "btree/tree_internal.h"
 
-/* Entries [from, count) move to the right. The new one goes to the end of the left node, or to where
- * it belongs in the right one. */
+/* Entries [from, count) move to the right. The new one goes to the end of the left node, or to
+ * where it belongs in the right one. */
 struct split {
 	uint32_t from;
 	bool left;
@@ -26,7 +26,7 @@ struct newcomer {
 	uint32_t head;
 };
 
-/* ---- choosing --------------------------------------------------------------------------------- */
+/* ---- choosing ------------------------------------------------------------------------------- */
 
 /* Is entry i the newest one, and its neighbour (if it is there) the one before? */
 static bool newest(const uint8_t *page, uint32_t i, uint32_t neighbour)
@@ -76,9 +76,11 @@ static uint32_t separator_bytes(const uint8_t *page, uint32_t v, const struct ne
 	return left == right ? 5 : (uint32_t)__builtin_clz(left ^ right) / 8 + 1;
 }
 
-/* About the middle: the best of all places where both sides fit. A separator's byte weighs as much as
- * a 64th of a page of imbalance. A branch's newcomer never becomes the first of the right node. */
-static struct split split_middle(const uint8_t *page, uint32_t page_size, const struct newcomer *new)
+/* About the middle: the best of all places where both sides fit. A separator's byte weighs as
+ * much as a 64th of a page of imbalance. A branch's newcomer never becomes the first of the
+ * right node. */
+static struct split split_middle(const uint8_t *page, uint32_t page_size,
+                                 const struct newcomer *new)
 {
 	uint32_t count = node_count(page), width = node_width(page), left = 0, best = UINT32_MAX;
 	uint32_t total = (count + 1) * width + page_size - page_header_of(page)->heap -
@@ -90,10 +92,12 @@ static struct split split_middle(const uint8_t *page, uint32_t page_size, const 
 	for (uint32_t v = 1; v <= count; v++) {
 		uint32_t last = v - 1, right, score;
 
-		left += width + (last == new->index ? new->bytes
-		                                    : node_entry_size(page, last < new->index ? last : last - 1));
+		left += width +
+		        (last == new->index
+		                 ? new->bytes
+		                 : node_entry_size(page, last < new->index ? last : last - 1));
 		right = total - left;
-		if (left > room || right > room || (v == new->index && node_is_branch(page)))
+		if (left > room || right > room || (v == new->index &&node_is_branch(page)))
 			continue;
 		score = (left > right ? left - right : right - left) +
 		        separator_bytes(page, v, new) * (page_size / 64);
@@ -126,7 +130,7 @@ static struct split choose_split(const uint8_t *page, uint32_t page_size,
 	return split_middle(page, page_size, new);
 }
 
-/* ---- leaves ----------------------------------------------------------------------------------- */
+/* ---- leaves --------------------------------------------------------------------------------- */
 
 /* Is the node path[level] the last of its level? */
 static bool is_last(const struct tree *tree, const struct tree_level *path, uint32_t level)
@@ -149,9 +153,9 @@ static int split_leaf(struct tree *tree, const struct tree_level *path, kv_slice
 	uint8_t *left = tree_frame(tree, path->page), *right;
 	uint32_t page_size = tree->store->page_size, i = path->index;
 	struct newcomer new = {
-		.index = i,
-		.bytes = node_leaf_entry_size(left, key.size, value.size),
-		.head = node_head(key, page_header(left)->prefix),
+	        .index = i,
+	        .bytes = node_leaf_entry_size(left, key.size, value.size),
+	        .head = node_head(key, page_header(left)->prefix),
 	};
 	struct split split = choose_split(left, page_size, &new, is_last(tree, path, 0));
 	struct tree_child child;
@@ -167,7 +171,8 @@ static int split_leaf(struct tree *tree, const struct tree_level *path, kv_slice
 	else
 		node_leaf_insert(right, page_size, i - split.from, key, value, large, place);
 	child.separator = node_key(right, 0);
-	child.separator.size = node_separator(node_key(left, node_count(left) - 1), child.separator);
+	child.separator.size = node_separator(node_key(left, node_count(left) - 1),
+	                                      child.separator);
 	child.count = node_count(right);
 	return tree_insert_child(tree, path, 1, child, node_count(left), 1);
 }
@@ -186,7 +191,7 @@ int tree_insert(struct tree *tree, const struct tree_level *path, kv_slice key, 
 	return KV_OK;
 }
 
-/* ---- branches ---------------------------------------------------------------------------------- */
+/* ---- branches ------------------------------------------------------------------------------- */
 
 static uint64_t sum_counts(const uint8_t *branch)
 {
@@ -197,8 +202,8 @@ static uint64_t sum_counts(const uint8_t *branch)
 	return sum;
 }
 
-/* Splits a full branch and inserts *child at index i; *child becomes the right half. buffer keeps its
- * separator. */
+/* Splits a full branch and inserts *child at index i; *child becomes the right half. buffer keeps
+ * its separator. */
 static int split_branch(struct tree *tree, uint8_t *left, uint32_t i, bool at_end,
                         struct tree_child *child, uint8_t *buffer)
 {
@@ -251,7 +256,8 @@ static int grow_root(struct tree *tree, const struct tree_child *child, uint64_t
 int tree_insert_child(struct tree *tree, const struct tree_level *path, uint32_t level,
                       struct tree_child child, uint64_t left_count, int64_t added)
 {
-	/* The separator on its way up lies in one buffer while the next one is put into the other. */
+	/* The separator on its way up lies in one buffer while the next one is put into the
+	 * other. */
 	uint8_t buffers[2][KV_MAX_KEY(KV_MAX_PAGE_SIZE)];
 	uint32_t page_size = tree->store->page_size, height = tree->height;
 
@@ -262,7 +268,8 @@ int tree_insert_child(struct tree *tree, const struct tree_level *path, uint32_t
 
 		node_set_count(branch, i - 1, left_count);
 		if (node_branch_has_room(branch, page_size, child.separator.size)) {
-			node_branch_insert(branch, page_size, i, child.separator, child.id, child.count);
+			node_branch_insert(branch, page_size, i, child.separator, child.id,
+			                   child.count);
 			tree_add_counts(tree, path, level + 1, added);
 			return KV_OK;
 		}

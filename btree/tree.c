@@ -3,13 +3,14 @@
 
 #include "btree/tree_internal.h"
 
-/* ---- loading ---------------------------------------------------------------------------------- */
+/* ---- loading -------------------------------------------------------------------------------- */
 
 /* Children of a branch that came from the file are pages of the file. */
 static bool children_in_file(const uint8_t *branch)
 {
 	for (uint32_t i = 0; i < node_count(branch); i++)
-		if (node_child(branch, i) >> (PAGE_TAG_SHIFT + 16) || page_number(node_child(branch, i)) < 2)
+		if (node_child(branch, i) >> (PAGE_TAG_SHIFT + 16) ||
+		    page_number(node_child(branch, i)) < 2)
 			return false;
 	return true;
 }
@@ -29,7 +30,8 @@ static int load_file_page(const struct tree *tree, page_id id)
 	if (!node_check(page, tree->store->page_size, &what))
 		return status_fail(KV_CORRUPT, "page %llu: %s", number, what);
 	if (node_is_branch(page) && !children_in_file(page))
-		return status_fail(KV_CORRUPT, "page %llu: a child that is not a page of the file", number);
+		return status_fail(KV_CORRUPT, "page %llu: a child that is not a page of the file",
+		                   number);
 	store_trust(tree->store, id);
 	return KV_OK;
 }
@@ -40,7 +42,8 @@ int tree_load_slow(const struct tree *tree, page_id id, uint32_t level, const ui
 	int rc = KV_OK;
 
 	if (id == PAGE_NONE || (!page_is_frame(id) && id >> (PAGE_TAG_SHIFT + 16)))
-		return status_fail(KV_CORRUPT, "%llx is not the id of a page", (unsigned long long)id);
+		return status_fail(KV_CORRUPT, "%llx is not the id of a page",
+		                   (unsigned long long)id);
 	if (!page_is_frame(id))
 		rc = load_file_page(tree, id);
 	if (rc)
@@ -48,7 +51,8 @@ int tree_load_slow(const struct tree *tree, page_id id, uint32_t level, const ui
 	*node = store_at(tree->store, id);
 	h = page_header_of(*node);
 	if (h->level != level || h->type != (level ? PAGE_BRANCH : tree->leaf_type))
-		return status_fail(KV_CORRUPT, "page %llu: type %u at level %u where level %u belongs",
+		return status_fail(KV_CORRUPT,
+		                   "page %llu: type %u at level %u where level %u belongs",
 		                   (unsigned long long)page_number(id), h->type, h->level, level);
 	return KV_OK;
 }
@@ -65,7 +69,7 @@ int tree_value(const struct tree *tree, const uint8_t *leaf, uint32_t i, kv_slic
 	return large_read(tree, &where, value);
 }
 
-/* ---- get -------------------------------------------------------------------------------------- */
+/* ---- get ------------------------------------------------------------------------------------ */
 
 /* Asks for the lines that a search of the node will touch first. The page need not be loaded. */
 static inline void prefetch_node(const struct tree *tree, page_id id)
@@ -102,7 +106,7 @@ int tree_get(const struct tree *tree, kv_slice key, kv_slice *value)
 	return value ? tree_value(tree, node, i, value) : KV_OK;
 }
 
-/* ---- finding the place for a change ------------------------------------------------------------ */
+/* ---- finding the place for a change --------------------------------------------------------- */
 
 static int descend(struct tree *tree, kv_slice key, bool *equal)
 {
@@ -186,7 +190,7 @@ static void keep_finger(struct tree *tree)
 	tree->finger_generation = tree->generation;
 }
 
-/* ---- put -------------------------------------------------------------------------------------- */
+/* ---- put ------------------------------------------------------------------------------------ */
 
 static bool place_is_last(const struct tree *tree)
 {
@@ -204,12 +208,14 @@ struct stored {
 	bool large;
 };
 
-static int write_large(struct tree *tree, kv_slice value, struct node_large *where, struct stored *stored)
+static int write_large(struct tree *tree, kv_slice value, struct node_large *where,
+                       struct stored *stored)
 {
 	int rc;
 
 	if (!value.data)
-		return status_fail(KV_TOO_BIG, "%zu bytes cannot be reserved inside a page", value.size);
+		return status_fail(KV_TOO_BIG, "%zu bytes cannot be reserved inside a page",
+		                   value.size);
 	rc = large_write(tree, value, where);
 	*stored = (struct stored){kv_bytes(where, sizeof(*where)), true};
 	return rc;
@@ -342,7 +348,8 @@ int tree_put(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mode
 	int rc;
 
 	if (key.size > max)
-		return status_fail(KV_TOO_BIG, "a key of %zu bytes; the limit is %u", key.size, max);
+		return status_fail(KV_TOO_BIG, "a key of %zu bytes; the limit is %u", key.size,
+		                   max);
 	if (value.size > KV_MAX_VALUE)
 		return status_fail(KV_TOO_BIG, "a value of %zu bytes", value.size);
 	if (in_arena(tree->store, key) || in_arena(tree->store, value))
@@ -354,7 +361,7 @@ int tree_put(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mode
 	return rc;
 }
 
-/* ---- remove ----------------------------------------------------------------------------------- */
+/* ---- remove --------------------------------------------------------------------------------- */
 
 int tree_remove(struct tree *tree, kv_slice key)
 {

@@ -28,12 +28,12 @@ static inline uint8_t *tree_frame(const struct tree *tree, const void *page)
 	return arena + ((const uint8_t *)page - arena);
 }
 
-/* ---- write.c: nodes and paths ------------------------------------------------------------------ */
+/* ---- write.c: nodes and paths --------------------------------------------------------------- */
 
 /* Loads the node that *id names, at the given level, and makes it writable: itself if it is a frame
- * of the ledger's transaction, else a copy in a new frame, with the old page retired. *id becomes the
- * writable frame's; the caller repoints the parent (or tree->root), which must be writable already.
- * Errors of tree_load, KV_NOMEM, and those of store_retire. */
+ * of the ledger's transaction, else a copy in a new frame, with the old page retired. *id becomes
+ * the writable frame's; the caller repoints the parent (or tree->root), which must be writable
+ * already. Errors of tree_load, KV_NOMEM, and those of store_retire. */
 int tree_writable(struct tree *tree, page_id *id, uint32_t level, uint8_t **node);
 
 /* Makes all nodes of a path writable, repointing root and children. In a branch, path[level].index
@@ -46,8 +46,10 @@ int tree_node_new(struct tree *tree, uint32_t level, page_id *id, uint8_t **node
 /* Gives up a node that nothing points to any more. */
 int tree_node_retire(struct tree *tree, page_id id, const uint8_t *node);
 
-/* Adds delta to the counts in the branches of a writable path, from the given level (1 or more) up. */
-void tree_add_counts(struct tree *tree, const struct tree_level *path, uint32_t level, int64_t delta);
+/* Adds delta to the counts in the branches of a writable path, from the given level (1 or more)
+ * up. */
+void tree_add_counts(struct tree *tree, const struct tree_level *path, uint32_t level,
+                     int64_t delta);
 
 /* Gives an empty tree a root leaf without entries. */
 int tree_plant(struct tree *tree);
@@ -55,20 +57,21 @@ int tree_plant(struct tree *tree);
 /* Forgets the root: the tree is empty as of now. Retires nothing. */
 void tree_set_empty(struct tree *tree);
 
-/* ---- tree.c ------------------------------------------------------------------------------------ */
+/* ---- tree.c --------------------------------------------------------------------------------- */
 
 /* tree_put of what the leaf is to hold: a value that fits, or (large) a struct node_large whose run
  * has been written. Neither slice may lie in the tree. */
 int tree_put_stored(struct tree *tree, kv_slice key, kv_slice value, bool large);
 
-/* ---- split.c ----------------------------------------------------------------------------------- */
+/* ---- split.c -------------------------------------------------------------------------------- */
 
 /* Inserts an entry into the writable leaf path[0], at its index, and keeps all counts. *split: the
  * leaf was full, so the path is void now. place: see node_leaf_insert. */
 int tree_insert(struct tree *tree, const struct tree_level *path, kv_slice key, kv_slice value,
                 bool large, uint8_t **place, bool *split);
 
-/* A node that is new in the tree: all keys at or after separator, up to the next one, are below it. */
+/* A node that is new in the tree: all keys at or after separator, up to the next one, are below
+ * it. */
 struct tree_child {
 	kv_slice separator;
 	page_id id;
@@ -82,10 +85,11 @@ struct tree_child {
 int tree_insert_child(struct tree *tree, const struct tree_level *path, uint32_t level,
                       struct tree_child child, uint64_t left_count, int64_t added);
 
-/* ---- merge.c ----------------------------------------------------------------------------------- */
+/* ---- merge.c -------------------------------------------------------------------------------- */
 
 /* After removals from the writable node path[level]: drops it if it is empty, merges it with a
- * sibling if it is underfull and both fit into one; and so on upward. *changed: the path is void. */
+ * sibling if it is underfull and both fit into one; and so on upward. *changed: the path is
+ * void. */
 int tree_rebalance(struct tree *tree, const struct tree_level *path, uint32_t level, bool *changed);
 
 /* Lowers the tree while its root has only one child; empties it when the root has nothing. */

@@ -80,7 +80,8 @@ int tree_writable_path(struct tree *tree, struct tree_level *path)
 	}
 }
 
-void tree_add_counts(struct tree *tree, const struct tree_level *path, uint32_t level, int64_t delta)
+void tree_add_counts(struct tree *tree, const struct tree_level *path, uint32_t level,
+                     int64_t delta)
 {
 	for (; level < tree->height; level++) {
 		uint8_t *branch = tree_frame(tree, path[level].page);

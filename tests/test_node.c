@@ -100,7 +100,7 @@ static void model_insert(struct model *model, uint32_t i, struct entry entry)
 	model->count++;
 }
 
-/* ---- comparing -------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------ */
 
 static void check_leaf_entry(const struct model *model, uint32_t i)
 {
@@ -141,7 +141,8 @@ static void check(const struct model *model)
 	assert_true(node_used(model->page, model->page_size) <= model->page_size);
 	for (uint32_t i = 0; i < model->count; i++) {
 		if (i >= first) {
-			assert_int_equal(node_compare(node_key(model->page, i), model->entries[i].key), 0);
+			assert_int_equal(
+			        node_compare(node_key(model->page, i), model->entries[i].key), 0);
 			assert_int_equal(node_heads(model->page)[i],
 			                 node_head(model->entries[i].key, prefix));
 		}
@@ -182,12 +183,13 @@ static void check_searches(const struct model *model, struct random *random)
 		check_search(model, kv_bytes(buffer, key.size + 1));
 		check_search(model, kv_bytes(buffer, random_below(random, key.size + 1)));
 		if (key.size)
-			buffer[random_below(random, key.size)] ^= (uint8_t)(1u << random_below(random, 8));
+			buffer[random_below(random, key.size)] ^= (uint8_t)(1u << random_below(
+			                                                            random, 8));
 		check_search(model, kv_bytes(buffer, key.size));
 	}
 }
 
-/* ---- random operations ------------------------------------------------------------------------ */
+/* ---- random operations ---------------------------------------------------------------------- */
 
 static kv_slice random_value(const struct model *model, struct random *random, size_t key_size,
                              uint8_t *buffer, bool *large)
@@ -215,12 +217,14 @@ static void insert(struct model *model, struct random *random, kv_slice key)
 			return;
 		if (!model->count)
 			i = 0;
-		node_branch_insert(model->page, model->page_size, i, key, entry.child, entry.child * 3);
+		node_branch_insert(model->page, model->page_size, i, key, entry.child,
+		                   entry.child * 3);
 	} else {
 		entry.value = random_value(model, random, key.size, buffer, &entry.large);
 		if (!node_leaf_has_room(model->page, model->page_size, key.size, entry.value.size))
 			return;
-		node_leaf_insert(model->page, model->page_size, i, key, entry.value, entry.large, &place);
+		node_leaf_insert(model->page, model->page_size, i, key, entry.value, entry.large,
+		                 &place);
 		assert_memory_equal(place, buffer, entry.value.size);
 	}
 	model_insert(model, i, entry);
@@ -331,7 +335,7 @@ static void nodes_hold_what_was_put_into_them(void **state)
 				run(&random, page_sizes[i], types[type], (enum key_kind)kind);
 }
 
-/* ---- single behaviours ------------------------------------------------------------------------ */
+/* ---- single behaviours ---------------------------------------------------------------------- */
 
 static void sweeps_count_the_heads_below(void **state)
 {
@@ -340,16 +344,20 @@ static void sweeps_count_the_heads_below(void **state)
 
 	(void)state;
 	for (int round = 0; round < 20000; round++) {
-		uint32_t count = (uint32_t)random_below(&random, round % 8 ? 64 : 700), expected = 0;
+		uint32_t count = (uint32_t)random_below(&random, round % 8 ? 64 : 700),
+		         expected = 0;
 		uint32_t step = 1u << random_below(&random, 23), head = 0;
-		uint32_t start = (uint32_t)(random_one_in(&random, 2) ? 0 : random_next(&random) % 0x80000000u);
+		uint32_t start = (uint32_t)(random_one_in(&random, 2)
+		                                    ? 0
+		                                    : random_next(&random) % 0x80000000u);
 
 		for (uint32_t i = 0; i < count; i++) {
 			uint64_t next = (i ? heads[i - 1] : start) + random_below(&random, step);
 
 			heads[i] = next > UINT32_MAX ? UINT32_MAX : (uint32_t)next;
 		}
-		head = count && !random_one_in(&random, 8) ? heads[random_below(&random, count)] : head;
+		head = count && !random_one_in(&random, 8) ? heads[random_below(&random, count)]
+		                                           : head;
 		head += (uint32_t)random_below(&random, 3) - 1;
 		while (expected < count && heads[expected] < head)
 			expected++;
@@ -382,7 +390,8 @@ static void a_leaf_is_filled_to_the_last_byte(void **state)
 
 	(void)state;
 	node_init(page, 4096, PAGE_LEAF, 0, 1, 0);
-	while (key[23] = (uint8_t)n, node_append_leaf(page, 4096, kv_bytes(key, 24), kv_bytes(value, 150), false))
+	while (key[23] = (uint8_t)n,
+	       node_append_leaf(page, 4096, kv_bytes(key, 24), kv_bytes(value, 150), false))
 		n++;
 	node_finish(page, 4096);
 	assert_int_equal(n, 22);
@@ -392,7 +401,8 @@ static void a_leaf_is_filled_to_the_last_byte(void **state)
 	node_init(page, 4096, PAGE_LEAF, 0, 1, 0);
 	for (n = 0; node_leaf_has_room(page, 4096, 24, 150); n++) {
 		key[23] = (uint8_t)(n * 7);
-		node_leaf_insert(page, 4096, n < 2 ? n : n / 2, kv_bytes(key, 24), kv_bytes(value, 150), false, NULL);
+		node_leaf_insert(page, 4096, n < 2 ? n : n / 2, kv_bytes(key, 24),
+		                 kv_bytes(value, 150), false, NULL);
 	}
 	assert_int_equal(n, 22);
 }
@@ -414,15 +424,21 @@ static void separators_are_the_shortest(void **state)
 	static const struct {
 		const char *left, *right;
 		size_t size;
-	} cases[] = {{"", "b", 1}, {"a", "b", 1}, {"abc", "abd", 3}, {"ab", "abc", 3},
-	             {"ab", "abcdef", 3}, {"abcxyz", "abd", 3}, {"a234567890b", "a234567890c", 11}};
+	} cases[] = {{"", "b", 1},
+	             {"a", "b", 1},
+	             {"abc", "abd", 3},
+	             {"ab", "abc", 3},
+	             {"ab", "abcdef", 3},
+	             {"abcxyz", "abd", 3},
+	             {"a234567890b", "a234567890c", 11}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
-		assert_int_equal(node_separator(text(cases[i].left), text(cases[i].right)), cases[i].size);
+		assert_int_equal(node_separator(text(cases[i].left), text(cases[i].right)),
+		                 cases[i].size);
 }
 
-/* ---- pages that are not what they claim ------------------------------------------------------- */
+/* ---- pages that are not what they claim ----------------------------------------------------- */
 
 /* A leaf with 22 entries. */
 static void make_leaf(uint8_t *page)
@@ -483,7 +499,8 @@ static void damaged_leaves_are_refused(void **state)
 	assert_refused(page, "bad key size");
 }
 
-/* Whatever node_check lets through, searches and changes stay inside the page (under sanitizers). */
+/* Whatever node_check lets through, searches and changes stay inside the page (under
+ * sanitizers). */
 static void random_damage_is_refused_or_harmless(void **state)
 {
 	struct random random = {seed};
@@ -507,14 +524,16 @@ static void random_damage_is_refused_or_harmless(void **state)
 				bool equal;
 				uint32_t i = node_lower_bound(page, text("key07"), &equal);
 
-				node_leaf_insert(page, 4096, i, text("key07"), kv_bytes(NULL, 90), false, NULL);
+				node_leaf_insert(page, 4096, i, text("key07"), kv_bytes(NULL, 90),
+				                 false, NULL);
 			}
 			node_leaf_replace(page, 4096, 0, kv_bytes(NULL, 50), false, NULL);
 			node_init(right, 4096, page_header(page)->type, 0, 1, 0);
 			node_split(page, right, 4096, node_count(page) / 2);
 			node_merge(page, right, 4096, kv_bytes(NULL, 0));
 			while (node_count(page))
-				node_remove(page, 4096, (uint32_t)random_below(&random, node_count(page)));
+				node_remove(page, 4096,
+				            (uint32_t)random_below(&random, node_count(page)));
 		}
 		free(page);
 		free(right);
@@ -525,14 +544,14 @@ static void random_damage_is_refused_or_harmless(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(nodes_hold_what_was_put_into_them),
-		cmocka_unit_test(sweeps_count_the_heads_below),
-		cmocka_unit_test(sweeps_of_disorder_stay_inside),
-		cmocka_unit_test(a_leaf_is_filled_to_the_last_byte),
-		cmocka_unit_test(a_value_without_data_is_zeroed_room),
-		cmocka_unit_test(separators_are_the_shortest),
-		cmocka_unit_test(damaged_leaves_are_refused),
-		cmocka_unit_test(random_damage_is_refused_or_harmless),
+	        cmocka_unit_test(nodes_hold_what_was_put_into_them),
+	        cmocka_unit_test(sweeps_count_the_heads_below),
+	        cmocka_unit_test(sweeps_of_disorder_stay_inside),
+	        cmocka_unit_test(a_leaf_is_filled_to_the_last_byte),
+	        cmocka_unit_test(a_value_without_data_is_zeroed_room),
+	        cmocka_unit_test(separators_are_the_shortest),
+	        cmocka_unit_test(damaged_leaves_are_refused),
+	        cmocka_unit_test(random_damage_is_refused_or_harmless),
 	};
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : seed_from_clock();

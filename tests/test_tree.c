@@ -18,7 +18,7 @@
 static const uint32_t page_sizes[] = {4096, 8192, 16384, 65536};
 static uint64_t seed;
 
-/* ---- checking --------------------------------------------------------------------------------- */
+/* ---- checking ------------------------------------------------------------------------------- */
 
 struct expected {
 	const struct model_rows *rows;
@@ -65,7 +65,7 @@ static void check_key(const struct tree *tree, const struct model_rows *rows, kv
 		assert_true(model_value_is(entry->value, value));
 }
 
-/* ---- random operations ------------------------------------------------------------------------ */
+/* ---- random operations ---------------------------------------------------------------------- */
 
 /* A tree, what it should hold, and what both were when the transaction began. */
 struct pair {
@@ -124,7 +124,8 @@ static void put(struct pair *pair, struct random *random, kv_slice key)
 	int rc;
 
 	if (!random_one_in(random, 4)) {
-		assert_int_equal(tree_put(&pair->store.tree, key, bytes, TREE_PUT, NULL, NULL), KV_OK);
+		assert_int_equal(tree_put(&pair->store.tree, key, bytes, TREE_PUT, NULL, NULL),
+		                 KV_OK);
 		rows_put(&pair->rows, key, value);
 		return;
 	}
@@ -148,14 +149,16 @@ static void run(struct random *random, uint32_t page_size, enum key_kind kind, i
 	pair_open(&pair, page_size);
 	domain = (domain >> (2 * narrow)) + 1;
 	for (int step = 0; step < steps; step++) {
-		kv_slice key = kv_bytes(buffer, key_make(kind, random_below(random, domain), 700, buffer));
+		kv_slice key = kv_bytes(buffer,
+		                        key_make(kind, random_below(random, domain), 700, buffer));
 		int rc;
 
 		if (random_one_in(random, (uint64_t)steps / 6))
 			shrinking = !shrinking;
 		if (random_one_in(random, shrinking ? 4 : 3) == !shrinking) {
 			if (shrinking && rows_count(pair.rows))
-				key = model_key(rows_at(pair.rows, random_below(random, rows_count(pair.rows))));
+				key = model_key(rows_at(
+				        pair.rows, random_below(random, rows_count(pair.rows))));
 			memmove(buffer, key.data, key.size);
 			key.data = buffer;
 			rc = tree_remove(&pair.store.tree, key);
@@ -171,7 +174,8 @@ static void run(struct random *random, uint32_t page_size, enum key_kind kind, i
 	}
 	check(&pair.store.tree, pair.rows);
 	while (rows_count(pair.rows)) {
-		const struct model_entry *entry = rows_at(pair.rows, random_below(random, rows_count(pair.rows)));
+		const struct model_entry *entry = rows_at(
+		        pair.rows, random_below(random, rows_count(pair.rows)));
 
 		assert_int_equal(tree_remove(&pair.store.tree, model_key(entry)), KV_OK);
 		rows_delete(&pair.rows, model_key(entry));
@@ -193,7 +197,7 @@ static void trees_hold_what_was_put_into_them(void **state)
 			run(&random, page_sizes[i], (enum key_kind)kind, 3000);
 }
 
-/* ---- how full leaves become ------------------------------------------------------------------- */
+/* ---- how full leaves become ----------------------------------------------------------------- */
 
 struct order {
 	uint32_t groups; /* of keys, inserted in turn */
@@ -216,8 +220,9 @@ static double fill(struct order order, uint32_t count)
 		if (!order.direction)
 			n = random_mix(i + seed);
 		snprintf(key, sizeof(key), "%04u%020llu", i % order.groups, (unsigned long long)n);
-		assert_int_equal(tree_put(&model.tree, kv_bytes(key, 24), kv_bytes(value, 150), TREE_PUT,
-		                          NULL, NULL), KV_OK);
+		assert_int_equal(tree_put(&model.tree, kv_bytes(key, 24), kv_bytes(value, 150),
+		                          TREE_PUT, NULL, NULL),
+		                 KV_OK);
 	}
 	assert_int_equal(tree_check(&model.tree, &check), KV_OK);
 	result = (double)check.entries / (double)check.pages;
@@ -234,8 +239,9 @@ static void inserts_in_order_fill_leaves(void **state)
 	double random = fill((struct order){1, 0}, 20000);
 
 	(void)state;
-	printf("entries per page, of 22: ascending %.1f, descending %.1f, in 50 groups %.1f and %.1f, "
-	       "random %.1f\n", ascending, descending, in_groups, down_in_groups, random);
+	printf("entries per page, of 22: ascending %.1f, descending %.1f, groups %.1f and %.1f, "
+	       "random %.1f\n",
+	       ascending, descending, in_groups, down_in_groups, random);
 	assert_true(ascending > 21.5);
 	assert_true(descending > 21);
 	assert_true(in_groups > 20);
@@ -261,7 +267,7 @@ static void removals_merge_leaves(void **state)
 	tree_model_close(&model);
 }
 
-/* ---- single behaviours ------------------------------------------------------------------------ */
+/* ---- single behaviours ---------------------------------------------------------------------- */
 
 static void refusals_change_nothing(void **state)
 {
@@ -275,18 +281,24 @@ static void refusals_change_nothing(void **state)
 	assert_int_equal(tree_put(&model.tree, text("b"), text("1"), TREE_PUT, NULL, NULL), KV_OK);
 	tree_model_flush(&model);
 	before = model.tree;
-	assert_int_equal(tree_put(&model.tree, text("a"), text("2"), TREE_PUT_LAST, NULL, NULL), KV_ORDER);
-	assert_int_equal(tree_put(&model.tree, text("b"), text("2"), TREE_PUT_LAST, NULL, NULL), KV_ORDER);
-	assert_int_equal(tree_put(&model.tree, text("b"), text("2"), TREE_PUT_ABSENT, NULL, NULL), KV_EXISTS);
+	assert_int_equal(tree_put(&model.tree, text("a"), text("2"), TREE_PUT_LAST, NULL, NULL),
+	                 KV_ORDER);
+	assert_int_equal(tree_put(&model.tree, text("b"), text("2"), TREE_PUT_LAST, NULL, NULL),
+	                 KV_ORDER);
+	assert_int_equal(tree_put(&model.tree, text("b"), text("2"), TREE_PUT_ABSENT, NULL, NULL),
+	                 KV_EXISTS);
 	assert_int_equal(tree_remove(&model.tree, text("c")), KV_NOT_FOUND);
-	assert_int_equal(tree_put(&model.tree, kv_bytes(long_key, 961), text(""), TREE_PUT, NULL, NULL),
-	                 KV_TOO_BIG);
-	assert_int_equal(tree_put(&model.tree, text("c"), kv_bytes(NULL, 4000), TREE_PUT, NULL, &place),
-	                 KV_TOO_BIG);
+	assert_int_equal(
+	        tree_put(&model.tree, kv_bytes(long_key, 961), text(""), TREE_PUT, NULL, NULL),
+	        KV_TOO_BIG);
+	assert_int_equal(
+	        tree_put(&model.tree, text("c"), kv_bytes(NULL, 4000), TREE_PUT, NULL, &place),
+	        KV_TOO_BIG);
 	assert_int_equal(model.tree.root, before.root);
 	assert_int_equal(model.tree.generation, before.generation);
 	assert_int_equal(model.ledger.retired_count, 0);
-	assert_int_equal(tree_put(&model.tree, text("c"), text("3"), TREE_PUT_LAST, NULL, NULL), KV_OK);
+	assert_int_equal(tree_put(&model.tree, text("c"), text("3"), TREE_PUT_LAST, NULL, NULL),
+	                 KV_OK);
 	tree_model_close(&model);
 }
 
@@ -301,8 +313,9 @@ static void reserved_values_are_filled_in_place(void **state)
 	for (int round = 0; round < 3; round++) { /* new, the same size, smaller */
 		size_t size = round < 2 ? 100 : 50;
 
-		assert_int_equal(tree_put(&model.tree, text("key"), kv_bytes(NULL, size), TREE_PUT, NULL,
-		                          &place), KV_OK);
+		assert_int_equal(tree_put(&model.tree, text("key"), kv_bytes(NULL, size), TREE_PUT,
+		                          NULL, &place),
+		                 KV_OK);
 		assert_int_equal(tree_get(&model.tree, text("key"), &value), KV_OK);
 		assert_ptr_equal(value.data, place);
 		assert_int_equal(value.size, size);
@@ -324,11 +337,14 @@ static void slices_of_the_tree_may_be_put(void **state)
 	tree_model_open(&model, 4096);
 	for (size_t i = 0; i < sizeof(bytes); i++)
 		bytes[i] = (uint8_t)i;
-	assert_int_equal(tree_put(&model.tree, text("k00"), kv_bytes(bytes, 500), TREE_PUT, NULL, NULL), KV_OK);
+	assert_int_equal(
+	        tree_put(&model.tree, text("k00"), kv_bytes(bytes, 500), TREE_PUT, NULL, NULL),
+	        KV_OK);
 	for (int i = 1; i < 60; i++) {
 		assert_int_equal(tree_get(&model.tree, text("k00"), &value), KV_OK);
 		snprintf(key, sizeof(key), "k%02d", 60 - i);
-		assert_int_equal(tree_put(&model.tree, text(key), value, TREE_PUT, NULL, NULL), KV_OK);
+		assert_int_equal(tree_put(&model.tree, text(key), value, TREE_PUT, NULL, NULL),
+		                 KV_OK);
 		assert_int_equal(tree_get(&model.tree, text(key), &value), KV_OK);
 		assert_int_equal(value.size, 500);
 		assert_memory_equal(value.data, bytes, 500);
@@ -345,19 +361,21 @@ static void large_values_come_back_whole_and_are_retired(void **state)
 
 	(void)state;
 	tree_model_open(&model, 4096);
-	assert_int_equal(tree_put(&model.tree, text("k"), model_value_bytes(value), TREE_PUT, NULL, NULL),
-	                 KV_OK);
+	assert_int_equal(
+	        tree_put(&model.tree, text("k"), model_value_bytes(value), TREE_PUT, NULL, NULL),
+	        KV_OK);
 	assert_true(model.tree.has_large);
 	tree_model_flush(&model);
 	assert_int_equal(tree_get(&model.tree, text("k"), &found), KV_OK);
 	assert_true(model_value_is(value, found));
-	assert_int_equal(tree_put(&model.tree, text("k"), text("small"), TREE_PUT, NULL, NULL), KV_OK);
+	assert_int_equal(tree_put(&model.tree, text("k"), text("small"), TREE_PUT, NULL, NULL),
+	                 KV_OK);
 	assert_int_equal(model.ledger.retired_count, 2);
 	assert_int_equal(model.ledger.retired[0].count + model.ledger.retired[1].count, 1 + 245);
 	tree_model_close(&model);
 }
 
-/* ---- write-back -------------------------------------------------------------------------------- */
+/* ---- write-back ----------------------------------------------------------------------------- */
 
 struct places {
 	uint64_t count, last;
@@ -388,8 +406,11 @@ static void write_back_goes_in_key_order(void **state)
 	tree_model_open(&model, 4096);
 	tree_model_fill(&model, &random, KEY_RANDOM, 5000, SHAPE_PUT, false);
 	assert_int_equal(tree_check(&model.tree, &before), KV_OK);
-	assert_int_equal(store_flush_begin(model.store, &flush, &model.ledger, before.pages), KV_OK);
-	assert_int_equal(tree_write_back(model.store, &flush, model.tree.root, note_place, &places, &place), KV_OK);
+	assert_int_equal(store_flush_begin(model.store, &flush, &model.ledger, before.pages),
+	                 KV_OK);
+	assert_int_equal(
+	        tree_write_back(model.store, &flush, model.tree.root, note_place, &places, &place),
+	        KV_OK);
 	assert_int_equal(store_flush_end(&flush, KV_OK), KV_OK);
 	assert_int_equal(places.count, before.pages);
 	tree_model_check(&model); /* the frames are as they were */
@@ -398,7 +419,7 @@ static void write_back_goes_in_key_order(void **state)
 	tree_model_close(&model);
 }
 
-/* ---- forged pages ------------------------------------------------------------------------------ */
+/* ---- forged pages --------------------------------------------------------------------------- */
 
 /* Damages bytes of some leaves (anywhere) and branches (anywhere but where write-back looks). */
 static void forge(const struct tree *tree, struct random *random, page_id id, uint32_t level)
@@ -416,7 +437,8 @@ static void forge(const struct tree *tree, struct random *random, page_id id, ui
 
 		if (at < 20 || (level && (at < 30 || (at >= NODE_HEADER && at < arrays))))
 			continue;
-		node[at] = (uint8_t)(random_one_in(random, 3) ? node[at] + 1 : random_next(random));
+		node[at] = (uint8_t)(random_one_in(random, 3) ? node[at] + 1u
+		                                              : random_next(random));
 	}
 }
 
@@ -455,15 +477,15 @@ static void forged_pages_do_no_harm(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(trees_hold_what_was_put_into_them),
-		cmocka_unit_test(inserts_in_order_fill_leaves),
-		cmocka_unit_test(removals_merge_leaves),
-		cmocka_unit_test(refusals_change_nothing),
-		cmocka_unit_test(reserved_values_are_filled_in_place),
-		cmocka_unit_test(slices_of_the_tree_may_be_put),
-		cmocka_unit_test(large_values_come_back_whole_and_are_retired),
-		cmocka_unit_test(write_back_goes_in_key_order),
-		cmocka_unit_test(forged_pages_do_no_harm),
+	        cmocka_unit_test(trees_hold_what_was_put_into_them),
+	        cmocka_unit_test(inserts_in_order_fill_leaves),
+	        cmocka_unit_test(removals_merge_leaves),
+	        cmocka_unit_test(refusals_change_nothing),
+	        cmocka_unit_test(reserved_values_are_filled_in_place),
+	        cmocka_unit_test(slices_of_the_tree_may_be_put),
+	        cmocka_unit_test(large_values_come_back_whole_and_are_retired),
+	        cmocka_unit_test(write_back_goes_in_key_order),
+	        cmocka_unit_test(forged_pages_do_no_harm),
 	};
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : seed_from_clock();
