@@ -132,7 +132,8 @@ static void drop_table(struct run *run, struct model_table *table)
 static void rename_table(struct run *run, struct model_table *table, const char *name)
 {
 	kv_table *handle = run_handle(run, &run->writer, table);
-	bool taken = model_named(&run->writer.model, name) != NULL;
+	const struct model_table *other = model_named(&run->writer.model, name);
+	bool taken = other && other != table;
 
 	run_expect(run, kv_table_rename(run->writer.txn, handle, name), taken ? KV_EXISTS : KV_OK,
 	           "kv_table_rename");

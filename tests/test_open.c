@@ -306,9 +306,11 @@ static void a_clean_close_makes_everything_durable(void **state)
 	kv_info info;
 
 	fixture_reopen(f, &options);
-	commit_pair(f->db, f->table, "k", "v");
+	commit_pair(f->db, f->table, "k", "u");
+	assert_status(kv_sync(f->db), KV_OK);
 	assert_status(kv_info_get(f->db, &info), KV_OK);
 	assert_false(info.clean);
+	commit_pair(f->db, f->table, "k", "v");
 	fixture_reopen(f, &read_only);
 	assert_status(kv_info_get(f->db, &info), KV_OK);
 	assert_true(info.clean);
