@@ -133,7 +133,6 @@ int tree_clear(struct tree *tree)
 	if (rc)
 		return rc;
 	tree_set_empty(tree);
-	tree->finger_height = 0;
 	tree->generation++;
 	return KV_OK;
 }
@@ -142,22 +141,16 @@ int tree_clear(struct tree *tree)
 
 static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i);
 
-/* Merges child i + 1 of a writable branch at the given level into child i, if they fit into one. */
-static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i, bool *merged)
+/* Makes the merged node, and mends what lies at its seam: it had other neighbours until now. left is
+ * writable already. */
+static int merge_into(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i, uint8_t *left,
+                      bool *merged)
 {
-	page_id left_id = node_child(branch, i), right_id = node_child(branch, i + 1);
-	uint32_t page_size = tree->store->page_size, seam;
-	const uint8_t *right;
-	uint8_t *left;
-	int rc = tree_load(tree, right_id, level - 1, &right);
+	page_id right_id = node_child(branch, i + 1);
+	uint32_t page_size = tree->store->page_size, seam = node_count(left);
+	const uint8_t *right = store_at(tree->store, right_id);
+	int rc;
 
-	*merged = false;
-	if (!rc)
-		rc = tree_writable(tree, &left_id, level - 1, &left);
-	if (rc)
-		return rc;
-	node_set_child(branch, i, left_id);
-	seam = node_count(left);
 	*merged = node_merge(left, right, page_size, node_key(branch, i + 1));
 	if (!*merged)
 		return KV_OK;
@@ -168,45 +161,51 @@ static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, ui
 	rc = tree_node_retire(tree, right_id, right);
 	if (rc || level == 1)
 		return rc;
-	/* The nodes at the seam had other neighbours until now. */
 	rc = mend_child(tree, left, level - 1, seam);
 	return rc || !seam ? rc : mend_child(tree, left, level - 1, seam - 1);
 }
 
-/* Would the children i and i + 1 fit into one node? */
-static int children_fit(struct tree *tree, const uint8_t *branch, uint32_t level, uint32_t i, bool *fit)
+/* Merges child i + 1 of a writable branch at the given level into child i, if they fit into one. */
+static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i, bool *merged)
 {
+	page_id left_id = node_child(branch, i);
 	uint32_t page_size = tree->store->page_size;
 	const uint8_t *left, *right;
-	int rc = tree_load(tree, node_child(branch, i), level - 1, &left);
+	uint8_t *node;
+	int rc = tree_load(tree, left_id, level - 1, &left);
 
 	if (!rc)
 		rc = tree_load(tree, node_child(branch, i + 1), level - 1, &right);
-	if (!rc)
-		*fit = node_used(left, page_size) + node_used(right, page_size) <= page_size;
-	return rc;
+	if (rc || node_used(left, page_size) + node_used(right, page_size) > page_size)
+		return rc;
+	rc = tree_writable(tree, &left_id, level - 1, &node);
+	if (rc)
+		return rc;
+	node_set_child(branch, i, left_id);
+	return merge_into(tree, branch, level, i, node, merged);
 }
 
-/* Merges child i of a writable branch at the given level with a neighbour, if it is underfull. */
+/* Merges child i of a writable branch at the given level with neighbours while it is underfull. */
 static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i)
 {
-	uint32_t count = node_count(branch);
 	const uint8_t *child;
-	bool merged = false;
+	bool merged;
 	int rc;
 
-	if (i >= count)
-		return KV_OK;
-	rc = tree_load(tree, node_child(branch, i), level - 1, &child);
-	if (rc || !tree_underfull(tree, child))
-		return rc;
-	for (uint32_t left = i ? i - 1 : 0; left <= i && left + 1 < count && !merged && !rc; left++) {
-		bool fit = false;
-
-		rc = children_fit(tree, branch, level, left, &fit);
-		if (!rc && fit)
-			rc = merge_children(tree, branch, level, left, &merged);
-	}
+	do {
+		if (i >= node_count(branch))
+			return KV_OK;
+		rc = tree_load(tree, node_child(branch, i), level - 1, &child);
+		if (rc || !tree_underfull(tree, child))
+			return rc;
+		merged = false;
+		if (i > 0)
+			rc = merge_children(tree, branch, level, i - 1, &merged);
+		if (merged)
+			i--;
+		else if (!rc && i + 1 < node_count(branch))
+			rc = merge_children(tree, branch, level, i, &merged);
+	} while (merged && !rc);
 	return rc;
 }
 
@@ -317,7 +316,6 @@ int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *t
 		return rc;
 	if (*removed == tree->count)
 		return tree_clear(tree);
-	tree->finger_height = 0;
 	tree->generation++;
 	rc = edge.level ? cut_branch(&cut, &edge) : cut_leaf(&cut, &edge);
 	if (rc)

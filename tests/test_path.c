@@ -20,7 +20,7 @@ static void on_all_trees(void (*test)(struct tree_model *model, struct random *r
 	static const uint32_t page_sizes[] = {4096, 8192, 16384, 65536};
 	struct random random = {seed};
 
-	for (int round = 0; round < 96; round++) {
+	for (int round = 0; round < 288; round++) {
 		struct tree_model model;
 		size_t count = random_below(&random, 1u << random_below(&random, 13)) + 1;
 
