@@ -107,6 +107,7 @@ void node_finish(uint8_t *page, uint32_t page_size)
 	uint32_t capacity = node_capacity_for(page, node_count(page));
 	uint32_t end = node_arrays_end(page, capacity), heap = page_header(page)->heap;
 
+	(void)page_size;
 	assert(heap <= page_size);
 	node_set_capacity(page, capacity);
 	node_rebuild_heads(page);
