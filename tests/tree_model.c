@@ -69,39 +69,10 @@ void tree_model_commit(struct tree_model *model)
 	model->tree.finger_height = 0;
 }
 
-/* Retires a frame that has a place in the file; its image is in the flush by now or is the frame
- * itself, which nobody takes again before the flush has ended. */
-static int flushed(void *arg, page_id frame, page_id place, uint64_t birth)
-{
-	struct ledger *ledger = arg;
-	struct retired *grown = realloc(ledger->retired, (ledger->retired_count + 1) * sizeof(*grown));
-
-	(void)place;
-	if (!grown)
-		abort();
-	ledger->retired = grown;
-	grown[ledger->retired_count++] = (struct retired){frame, 1, birth};
-	return KV_OK;
-}
-
 void tree_model_flush(struct tree_model *model)
 {
-	struct ledger frames = {0};
-	struct store_flush flush;
-	page_id place = PAGE_NONE;
-	int rc;
-
-	if (model->tree.height) {
-		must(store_flush_begin(model->store, &flush, &model->ledger, model->tree.count / 10 + 1),
-		     "store_flush_begin");
-		rc = tree_write_back(model->store, &flush, model->tree.root, flushed, &frames, &place);
-		must(store_flush_end(&flush, rc), "tree_write_back");
-		model->tree.root = place;
-	}
-	for (size_t i = 0; i < frames.retired_count; i++)
-		must(store_retire(model->store, &model->ledger, frames.retired[i].id, 1,
-		                  frames.retired[i].birth), "store_retire");
-	free(frames.retired);
+	if (model->tree.height)
+		must(tree_spill(&model->tree), "tree_spill");
 	tree_model_commit(model);
 }
 
