@@ -60,6 +60,17 @@ void catalog_tree(kv_db *db, const struct snapshot *snapshot, struct ledger *led
 
 /* ---- records ------------------------------------------------------------------------------- */
 
+/* A page of the file names pages of the file only: anything else is damage, and must not be followed. */
+static bool root_is_plausible(const struct tree *catalog, kv_slice value, page_id root)
+{
+	const struct store *store = catalog->store;
+	bool in_frame = (uintptr_t)value.data - (uintptr_t)store->base[1] < store->arena.mapped;
+
+	if (page_is_frame(root))
+		return in_frame;
+	return root >> (PAGE_TAG_SHIFT + 16) == 0 && (!root || page_number(root) >= 2);
+}
+
 int catalog_record(const struct tree *catalog, uint64_t id, struct table_record *record)
 {
 	struct table_key key = table_key(id);
@@ -74,7 +85,7 @@ int catalog_record(const struct tree *catalog, uint64_t id, struct table_record 
 	memcpy(record, value.data, sizeof *record);
 	/* A checkpoint may be repointing it (R20): one atomic load, from an 8-byte aligned place. */
 	record->root = __atomic_load_n((const uint64_t *)value.data, __ATOMIC_ACQUIRE);
-	if (record->height > KV_MAX_LEVELS || !record->root != !record->height)
+	if (record->height > KV_MAX_LEVELS || !record->root != !record->height || !root_is_plausible(catalog, value, record->root))
 		return status_fail(KV_CORRUPT, "the record of table %llu makes no sense", (unsigned long long)id);
 	return KV_OK;
 }
@@ -105,7 +116,7 @@ static void state_clear(kv_txn *txn, struct table_state *state)
 	state->tree.stats = &txn->db->stats;
 	state->tree.leaf_type = PAGE_LEAF;
 	state->tree.ledger = txn->kind == TXN_WRITER ? &txn->ledger : NULL;
-	state->dirty = state->dropped = false;
+	state->dirty = false;
 	state->missing = KV_OK;
 	state->stamp = txn->stamp;
 }
@@ -174,18 +185,21 @@ static int registry_grow(kv_db *db)
 
 	if (r->count < r->room)
 		return KV_OK;
-	tables = mem_resize(&db->mem, r->tables, r->room * sizeof *tables, room * sizeof *tables);
-	if (!tables)
-		return KV_NOMEM;
-	r->tables = tables;
-	by_id = mem_resize(&db->mem, r->by_id, r->room * sizeof *by_id, room * sizeof *by_id);
-	if (!by_id) {
-		/* Shrinking back cannot fail in a way that matters: the sizes must agree. */
-		tables = mem_resize(&db->mem, r->tables, room * sizeof *tables, (r->room + !r->room) * sizeof *tables);
-		if (tables)
-			r->tables = tables;
+	/* New ones for both, since only a failure before either is replaced can be taken back. */
+	tables = mem_resize(&db->mem, NULL, 0, room * sizeof *tables);
+	by_id = mem_resize(&db->mem, NULL, 0, room * sizeof *by_id);
+	if (!tables || !by_id) {
+		mem_free(&db->mem, tables, room * sizeof *tables);
+		mem_free(&db->mem, by_id, room * sizeof *by_id);
 		return KV_NOMEM;
 	}
+	if (r->count) {
+		memcpy(tables, r->tables, r->count * sizeof *tables);
+		memcpy(by_id, r->by_id, r->count * sizeof *by_id);
+	}
+	mem_free(&db->mem, r->tables, r->room * sizeof *tables);
+	mem_free(&db->mem, r->by_id, r->room * sizeof *by_id);
+	r->tables = tables;
 	r->by_id = by_id;
 	r->room = room;
 	return KV_OK;
@@ -312,7 +326,8 @@ static int match_name(void *arg, const char *name, uint64_t id, const struct tab
 	if (id != search->id)
 		return 0;
 	search->found = true;
-	return name_key(name, &search->key) ? 1 : 1;
+	name_key(name, &search->key);
+	return 1;
 }
 
 static int remove_name(kv_txn *txn, uint64_t id)
@@ -372,36 +387,61 @@ int kv_table_drop(kv_txn *txn, kv_table *table)
 	return KV_OK;
 }
 
-int catalog_each(const struct tree *catalog,
-                 int (*fn)(void *arg, const char *name, uint64_t id, const struct table_record *record), void *arg)
+/* The name and the record at a path in the names. KV_NOT_FOUND behind the last name. */
+static int read_entry(const struct tree *catalog, const struct kv_level *path, char *name, uint64_t *id,
+                      struct table_record *record)
 {
-	struct tree_level path[KV_MAX_LEVELS];
-	char name[KV_MAX_TABLE_NAME + 1];
-	const uint8_t prefix = NAME_KEY;
+	kv_slice key = node_key(path[0].page, path[0].index), value;
+	int rc;
+
+	if (!key.size || *(const uint8_t *)key.data != NAME_KEY)
+		return KV_NOT_FOUND;
+	rc = tree_value(catalog, path[0].page, path[0].index, &value);
+	if (rc)
+		return rc;
+	if (key.size > KV_MAX_TABLE_NAME + 1 || value.size != sizeof *id)
+		return status_fail(KV_CORRUPT, "a name in the catalog makes no sense");
+	memcpy(id, value.data, sizeof *id);
+	memcpy(name, (const char *)key.data + 1, key.size - 1);
+	name[key.size - 1] = '\0';
+	rc = catalog_record(catalog, *id, record);
+	return rc == KV_NOT_FOUND ? status_fail(KV_CORRUPT, "table \"%s\" has no record", name) : rc;
+}
+
+/* To the entry after that of name, also when the catalog has changed under the path. */
+static int next_entry(const struct tree *catalog, const char *name, uint64_t generation, struct kv_level *path)
+{
+	struct name_key key;
 	bool equal;
 	int rc;
 
-	for (rc = tree_seek(catalog, kv_bytes(&prefix, 1), path, &equal); !rc; rc = tree_next(catalog, path)) {
-		kv_slice key = node_key(path[0].page, path[0].index);
-		struct table_record record;
-		kv_slice value;
-		uint64_t id;
+	if (catalog->generation == generation)
+		return tree_next(catalog, path);
+	rc = name_key(name, &key);
+	if (!rc)
+		rc = tree_seek(catalog, kv_bytes(key.bytes, key.size), path, &equal);
+	return !rc && equal ? tree_next(catalog, path) : rc;
+}
 
-		if (!key.size || *(const uint8_t *)key.data != NAME_KEY)
-			break;
-		rc = tree_value(catalog, path[0].page, path[0].index, &value);
-		if (!rc && (key.size > sizeof name || value.size != sizeof id))
-			rc = status_fail(KV_CORRUPT, "a name in the catalog makes no sense");
-		if (rc)
-			return rc;
-		memcpy(&id, value.data, sizeof id);
-		memcpy(name, (const char *)key.data + 1, key.size - 1);
-		name[key.size - 1] = '\0';
-		rc = catalog_record(catalog, id, &record);
-		if (rc)
-			return rc == KV_NOT_FOUND ? status_fail(KV_CORRUPT, "table \"%s\" has no record", name) : rc;
-		rc = fn(arg, name, id, &record);
-		if (rc)
+int catalog_each(const struct tree *catalog,
+                 int (*fn)(void *arg, const char *name, uint64_t id, const struct table_record *record), void *arg)
+{
+	struct kv_level path[KV_MAX_LEVELS];
+	char name[KV_MAX_TABLE_NAME + 1];
+	const uint8_t prefix = NAME_KEY;
+	struct table_record record;
+	uint64_t id, generation;
+	bool equal;
+	int rc = tree_seek(catalog, kv_bytes(&prefix, 1), path, &equal);
+
+	while (!rc) {
+		rc = read_entry(catalog, path, name, &id, &record);
+		generation = catalog->generation;
+		if (!rc)
+			rc = fn(arg, name, id, &record);
+		if (!rc)
+			rc = next_entry(catalog, name, generation, path);
+		else if (rc != KV_NOT_FOUND)
 			return rc;
 	}
 	return rc == KV_NOT_FOUND ? KV_OK : rc;
@@ -431,16 +471,16 @@ int kv_table_list(kv_txn *txn, int (*fn)(void *arg, const char *name, uint64_t e
 	if (!rc && !fn)
 		rc = status_fail(KV_INVALID, "kv_table_list: fn is NULL");
 	/* The counts of a writer's tables are in its states: they go to the catalog first. */
-	for (uint32_t i = 0; !rc && txn->kind == TXN_WRITER && i < txn->state_room; i++) {
-		struct table_state *state = txn->states[i];
+	for (uint32_t i = 0; !rc && txn->kind == TXN_WRITER && i < txn->touched_count; i++) {
+		struct table_state *state = txn->touched[i];
 
-		if (!state || state->stamp != txn->stamp || state->missing)
+		if (state->missing || !state->dirty)
 			continue;
 		if (defer_pending(&state->defer))
 			rc = txn_apply(txn, state);
-		if (!rc && state->dirty)
+		if (!rc)
 			rc = catalog_store(txn, state);
-		state->dirty = true;
+		state->dirty = true; /* its root may move again before the commit */
 	}
 	if (!rc)
 		rc = catalog_each(&txn->catalog, list_one, &listing);

@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-#define FEW_FRAMES 256 /* too few to make a checkpoint for the sake of space */
+#define FEW_FRAMES 256  /* too few to make a checkpoint for the sake of space */
+#define MANY_PAGES 4096 /* enough to make one, in a small database */
 
 /* ---- errors -------------------------------------------------------------------------------- */
 
@@ -17,6 +18,8 @@ int txn_fail(kv_txn *txn, int rc)
 	bool refused = rc == KV_READ_ONLY || rc == KV_INVALID || rc == KV_TOO_BIG || rc == KV_NO_TABLE ||
 	               rc == KV_DROPPED || rc == KV_ORDER;
 
+	if (!txn || txn->kind == TXN_FREE)
+		return rc;
 	/* A refusal changes nothing in a reader: it has no commit to spoil. */
 	if (rc < 0 && !txn->error && !(refused && txn->kind == TXN_READER))
 		txn->error = rc;
@@ -77,11 +80,29 @@ static int grow_states(kv_txn *txn, uint32_t slot)
 	return KV_OK;
 }
 
+static int grow_touched(kv_txn *txn)
+{
+	uint32_t room = txn->touched_room ? 2 * txn->touched_room : 8;
+	struct table_state **grown;
+
+	if (txn->touched_count < txn->touched_room)
+		return KV_OK;
+	grown = mem_resize(&txn->db->mem, txn->touched, txn->touched_room * sizeof(struct table_state *),
+	                   room * sizeof(struct table_state *));
+	if (!grown)
+		return status_fail(KV_NOMEM, "no memory for a table's state");
+	txn->touched = grown;
+	txn->touched_room = room;
+	return KV_OK;
+}
+
 static int load_state(kv_txn *txn, kv_table *table)
 {
 	struct table_state *state;
 	int rc = table->slot < txn->state_room ? KV_OK : grow_states(txn, table->slot);
 
+	if (!rc)
+		rc = grow_touched(txn);
 	if (rc)
 		return rc;
 	state = txn->states[table->slot];
@@ -92,7 +113,10 @@ static int load_state(kv_txn *txn, kv_table *table)
 		state->table = table;
 		txn->states[table->slot] = state;
 	}
-	return catalog_load(txn, state);
+	rc = catalog_load(txn, state);
+	if (!rc)
+		txn->touched[txn->touched_count++] = state;
+	return rc;
 }
 
 int txn_enter(kv_txn *txn, kv_table *table, struct table_state **state)
@@ -118,6 +142,12 @@ int txn_enter(kv_txn *txn, kv_table *table, struct table_state **state)
 	return KV_OK;
 }
 
+static void mark_dirty(kv_txn *txn, struct table_state *state)
+{
+	txn->dirty_count += !state->dirty;
+	state->dirty = true;
+}
+
 int txn_enter_write(kv_txn *txn, kv_table *table, struct table_state **state)
 {
 	int rc = txn_check(txn);
@@ -127,10 +157,8 @@ int txn_enter_write(kv_txn *txn, kv_table *table, struct table_state **state)
 	if (txn->kind != TXN_WRITER)
 		return txn_fail(txn, status_fail(KV_READ_ONLY, "a reader cannot write"));
 	rc = txn_enter(txn, table, state);
-	if (!rc && !(*state)->dirty) {
-		(*state)->dirty = true;
-		txn->dirty_count++;
-	}
+	if (!rc)
+		mark_dirty(txn, *state);
 	return rc;
 }
 
@@ -143,30 +171,30 @@ int txn_enter_read(kv_txn *txn, kv_table *table, struct table_state **state)
 	return rc;
 }
 
+/* No pressure here: reads come this way too, and a spill would take away the frames under slices
+ * of other tables that the caller still looks at, or is just passing in. */
 int txn_apply(kv_txn *txn, struct table_state *state)
 {
-	int rc = defer_apply(&state->defer, &state->tree);
-
-	if (!rc)
-		rc = txn_pressure(txn);
-	return txn_fail(txn, rc);
+	return txn_fail(txn, defer_apply(&state->defer, &txn->pool, &state->tree));
 }
 
-/* Writes the transaction's trees to the file when they have filled the arena (R14). */
+/* Writes the transaction's trees to the file when they have filled the arena (R14). A table that was
+ * only read may have frames too, of an earlier commit: it is changed by that, and so dirty. */
 int txn_pressure(kv_txn *txn)
 {
-	const struct arena *arena = &txn->db->store->arena;
 	int rc = KV_OK;
 
-	if (arena->used < arena->limit)
+	if (txn->db->store->arena.used < txn->ledger.spill_at)
 		return KV_OK;
-	for (uint32_t i = 0; i < txn->state_room && !rc; i++) {
-		struct table_state *state = txn->states[i];
+	for (uint32_t i = 0; i < txn->touched_count && !rc; i++) {
+		struct table_state *state = txn->touched[i];
 
-		if (state && state->stamp == txn->stamp && page_is_frame(state->tree.root))
-			rc = tree_spill(&state->tree);
+		if (state->missing || !page_is_frame(state->tree.root))
+			continue;
+		rc = tree_spill(&state->tree);
+		if (!rc)
+			mark_dirty(txn, state);
 	}
-	atomic_fetch_add_explicit(&txn->db->spills, 1, memory_order_relaxed);
 	return txn_fail(txn, rc);
 }
 
@@ -194,26 +222,24 @@ static int begin_reader(kv_db *db, kv_txn **result)
 	txn->id = txn->snapshot.txn;
 	txn->next_table = txn->snapshot.next_table;
 	txn->error = KV_OK;
+	txn->touched_count = 0;
 	catalog_tree(db, &txn->snapshot, NULL, &txn->catalog);
 	txn->kind = TXN_READER;
 	*result = txn;
 	return KV_OK;
 }
 
-/* The file holds what is live, what readers pin, and for a moment both versions of what a checkpoint
- * writes. Where readers pin much already, checkpoints are made small. */
-static bool space_short(const kv_db *db)
+/* The file holds what is live, what readers pin, what the next checkpoint will free, and for a
+ * moment both versions of what that writes. Where readers pin much, checkpoints are made small;
+ * where much waits for one, it comes. */
+static bool space_short(const kv_db *db, uint64_t dirty)
 {
-	const struct space *space = &db->store->space;
-	uint64_t pinned = db->reclaim.pinned, dirty = db->store->arena.used;
-	uint64_t live = space->pages - space->tip_count;
+	const struct reclaim *reclaim = &db->reclaim;
+	uint64_t live = db->store->space.pages - db->store->space.tip_count;
 
-	return dirty >= FEW_FRAMES && pinned >= live / 4 && pinned + dirty > live + live / 10;
-}
-
-static bool arena_short(const struct arena *arena)
-{
-	return arena->used >= arena->limit - arena->limit / 4;
+	if (reclaim->undurable_pages > live / 4 + MANY_PAGES)
+		return true;
+	return dirty >= FEW_FRAMES && reclaim->pinned >= live / 4 && reclaim->pinned + dirty > live + live / 10;
 }
 
 /* With the lock held: makes room in the arena before the transaction begins, where it may take as
@@ -221,20 +247,26 @@ static bool arena_short(const struct arena *arena)
 static int make_room(kv_db *db)
 {
 	const struct arena *arena = &db->store->arena;
-	uint64_t oldest = 0;
-	int rc;
+	uint64_t dirty, oldest = 0;
+	int rc = KV_OK;
 
-	reclaim_run(&db->reclaim, db->durable);
-	if (!arena_short(arena) && !space_short(db))
-		return KV_OK;
-	rc = checkpoint_tip(db);
-	if (rc)
+	db_reclaim(db);
+	dirty = db_dirty_frames(db);
+	if (dirty >= arena->limit - arena->limit / 4 || space_short(db, dirty))
+		rc = checkpoint_tip(db);
+	if (rc || arena->used < arena->limit + (arena->room - arena->limit) / 2)
 		return rc;
-	if (arena->used < arena->limit + (arena->room - arena->limit) / 2)
-		return KV_OK;
 	snapshot_readers(&db->snapshots, &oldest);
 	return status_fail(KV_READERS, "readers hold %llu changed pages in memory; the oldest reads transaction %llu",
-	                   (unsigned long long)arena->used, (unsigned long long)oldest);
+	                   (unsigned long long)db->reclaim.frames, (unsigned long long)oldest);
+}
+
+/* A share of the arena is the transaction's own, whatever readers hold of the rest. */
+static uint64_t spill_limit(const struct arena *arena)
+{
+	uint64_t least = arena->used + arena->limit / 8;
+
+	return arena->limit > least ? arena->limit : least;
 }
 
 static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn **result)
@@ -244,6 +276,9 @@ static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn *
 
 	if (db->store->read_only)
 		return status_fail(KV_READ_ONLY, "the database was opened read-only");
+	/* The idle thread holds the lock for a moment only: it must not make a try fail. */
+	if (!timeout_us && atomic_load(&db->idle.busy))
+		timeout_us = IDLE_PATIENCE_US;
 	rc = writer_lock_take(&db->lock, timeout_us);
 	if (rc)
 		return rc;
@@ -257,7 +292,7 @@ static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn *
 		return rc;
 	}
 	txn->error = KV_OK;
-	txn->large = false;
+	txn->touched_count = 0;
 	txn->durability = durability;
 	txn->id = (db->tip.txn + 2) & ~UINT64_C(1);
 	txn->stamp++;
@@ -265,6 +300,7 @@ static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn *
 	txn->next_table = db->next_table;
 	txn->dirty_count = 0;
 	txn->ledger.txn = txn->id;
+	txn->ledger.spill_at = spill_limit(&db->store->arena);
 	txn->ledger.reserve = true; /* until it adds something */
 	txn->kind = TXN_WRITER;
 	catalog_tree(db, &db->tip, &txn->ledger, &txn->catalog);
@@ -332,15 +368,14 @@ static void end_writer(kv_txn *txn)
 {
 	kv_db *db = txn->db;
 
-	for (uint32_t i = 0; i < txn->state_room; i++) {
-		struct table_state *state = txn->states[i];
+	for (uint32_t i = 0; i < txn->touched_count; i++) {
+		struct table_state *state = txn->touched[i];
 
-		if (!state)
-			continue;
-		defer_drop(&state->defer, db->store);
+		defer_drop(&state->defer, &txn->pool, &db->mem);
 		mem_free(&db->mem, state->reserved, state->reserved_size);
 		state->reserved = NULL;
 	}
+	defer_pool_close(&txn->pool, db->store);
 	txn->reserving = NULL;
 	while (txn->keys) {
 		struct key_buffer *next = txn->keys->next;
@@ -357,31 +392,58 @@ static void undo(kv_txn *txn)
 	store_ledger_undo(txn->db->store, &txn->ledger);
 }
 
-static int store_records(kv_txn *txn)
+static int apply_all(kv_txn *txn)
 {
 	int rc = KV_OK;
 
-	for (uint32_t i = 0; i < txn->state_room && !rc; i++) {
-		struct table_state *state = txn->states[i];
+	for (uint32_t i = 0; i < txn->touched_count && !rc; i++) {
+		struct table_state *state = txn->touched[i];
 
-		if (!state || state->stamp != txn->stamp || state->missing || !state->dirty)
+		if (!defer_pending(&state->defer))
 			continue;
-		if (defer_pending(&state->defer))
-			rc = txn_apply(txn, state);
+		rc = txn_apply(txn, state);
 		if (!rc)
-			rc = catalog_store(txn, state);
+			rc = txn_pressure(txn);
 	}
 	return rc;
+}
+
+/* Only when all is applied: applying one table may spill another, and move its root. */
+static int store_records(kv_txn *txn)
+{
+	int rc = apply_all(txn);
+
+	for (uint32_t i = 0; i < txn->touched_count && !rc; i++)
+		if (txn->touched[i]->dirty && !txn->touched[i]->missing)
+			rc = catalog_store(txn, txn->touched[i]);
+	return rc;
+}
+
+/* Did it go past the arena? Then its commit is a checkpoint (R5). */
+static bool has_spilled(const kv_txn *txn)
+{
+	for (uint32_t i = 0; i < txn->touched_count; i++)
+		if (txn->touched[i]->tree.spilled)
+			return true;
+	return false;
 }
 
 static int note_unflushed(kv_db *db, uint64_t id)
 {
 	size_t room = db->unflushed_room ? 2 * db->unflushed_room : 16;
+	size_t low = 0, high = db->unflushed_count;
 	uint64_t *grown;
 
-	for (size_t i = 0; i < db->unflushed_count; i++)
-		if (db->unflushed[i] == id)
-			return KV_OK;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (db->unflushed[middle] < id)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low < db->unflushed_count && db->unflushed[low] == id)
+		return KV_OK;
 	if (db->unflushed_count == db->unflushed_room) {
 		grown = mem_resize(&db->mem, db->unflushed, db->unflushed_room * sizeof *grown, room * sizeof *grown);
 		if (!grown)
@@ -389,7 +451,9 @@ static int note_unflushed(kv_db *db, uint64_t id)
 		db->unflushed = grown;
 		db->unflushed_room = room;
 	}
-	db->unflushed[db->unflushed_count++] = id;
+	memmove(db->unflushed + low + 1, db->unflushed + low, (db->unflushed_count - low) * sizeof *db->unflushed);
+	db->unflushed[low] = id;
+	db->unflushed_count++;
 	return KV_OK;
 }
 
@@ -399,10 +463,10 @@ static int note_dirty(kv_txn *txn)
 {
 	int rc = KV_OK;
 
-	for (uint32_t i = 0; i < txn->state_room && !rc; i++) {
-		const struct table_state *state = txn->states[i];
+	for (uint32_t i = 0; i < txn->touched_count && !rc; i++) {
+		const struct table_state *state = txn->touched[i];
 
-		if (state && state->stamp == txn->stamp && !state->missing && page_is_frame(state->tree.root))
+		if (!state->missing && page_is_frame(state->tree.root))
 			rc = note_unflushed(txn->db, state->table->id);
 	}
 	return rc;
@@ -411,8 +475,11 @@ static int note_dirty(kv_txn *txn)
 static int commit_volatile(kv_txn *txn, struct snapshot *snapshot)
 {
 	kv_db *db = txn->db;
-	int rc = reclaim_reserve(&db->reclaim, txn->ledger.retired_count);
+	/* What is accepted here a checkpoint must be able to write: the space for it fails now or never. */
+	int rc = store_ensure_usable(db->store, db_dirty_frames(db), txn->ledger.reserve);
 
+	if (!rc)
+		rc = reclaim_reserve(&db->reclaim, txn->ledger.retired_count);
 	if (!rc)
 		rc = store_ledger_apply(db->store, &txn->ledger);
 	if (rc)
@@ -429,14 +496,15 @@ static int commit_volatile(kv_txn *txn, struct snapshot *snapshot)
 static int commit_writer(kv_txn *txn)
 {
 	kv_db *db = txn->db;
-	bool durable = (txn->durability == KV_IMMEDIATE || txn->large) && !db->store->in_memory;
 	struct snapshot snapshot;
+	bool durable;
 	int rc = store_records(txn);
 
 	if (rc)
 		return rc;
+	durable = (txn->durability == KV_IMMEDIATE || has_spilled(txn)) && !db->store->in_memory;
 	if (!txn->catalog.generation && !txn->ledger.retired_count && !txn->ledger.frame_count)
-		return KV_OK; /* nothing was written */
+		return durable ? checkpoint_tip(db) : KV_OK; /* nothing was written */
 	rc = note_dirty(txn);
 	if (rc)
 		return rc;
