@@ -51,7 +51,7 @@ static int apply_each(struct rebuild *r)
 
 	while (!rc && r->has_op) {
 		rc = apply_one(r->tree, &r->op);
-		if (!rc && arena->used >= arena->limit)
+		if (!rc && arena->used >= r->tree->ledger->spill_at)
 			rc = tree_spill(r->tree);
 		if (!rc)
 			rc = next_op(r);
@@ -208,7 +208,7 @@ static int merge_all(struct rebuild *r, uint64_t pages)
 	struct store_flush flush;
 	int rc;
 
-	if (store->arena.used + 2 * pages < store->arena.limit)
+	if (store->arena.used + 2 * pages < r->tree->ledger->spill_at)
 		return rebuild_tree(r, NULL);
 	/* Branches in the file may only point into the file: untouched subtrees must be there first. */
 	rc = tree_spill(r->tree);
@@ -216,6 +216,9 @@ static int merge_all(struct rebuild *r, uint64_t pages)
 		rc = store_flush_begin(store, &flush, r->tree->ledger, pages);
 	if (rc)
 		return rc;
+	r->tree->spilled = true;
+	if (r->tree->stats)
+		atomic_fetch_add_explicit(&r->tree->stats->spills, 1, memory_order_relaxed);
 	return store_flush_end(&flush, rebuild_tree(r, &flush));
 }
 

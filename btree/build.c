@@ -4,6 +4,9 @@
 
 #include "mmap/status.h"
 
+/* Leaves of fewer, large entries are filled as far as it goes. */
+#define MIN_ENTRIES 10
+
 static size_t key_room(const struct builder *b)
 {
 	return KV_MAX_KEY(b->tree->store->page_size);
@@ -178,7 +181,7 @@ int builder_entry(struct builder *b, kv_slice key, kv_slice value, bool large)
 	uint32_t bytes = (uint32_t)(NODE_LEAF_OVERHEAD + key.size + value.size);
 	int rc;
 
-	if (!l->node || b->used + bytes > b->fill || !node_append_leaf(l->node, page_size, key, value, large)) {
+	if (!l->node || (b->used + bytes > b->fill && node_count(l->node) >= MIN_ENTRIES) || !node_append_leaf(l->node, page_size, key, value, large)) {
 		if (l->node) {
 			uint32_t last = node_count(l->node) - 1;
 
@@ -208,7 +211,9 @@ int builder_fence(struct builder *b, kv_slice separator)
 
 uint32_t builder_room(const struct builder *b)
 {
-	return b->level[0].node ? b->fill - b->used : UINT32_MAX;
+	if (!b->level[0].node)
+		return UINT32_MAX;
+	return b->used < b->fill ? b->fill - b->used : 0;
 }
 
 int builder_subtree(struct builder *b, uint32_t level, kv_slice separator, page_id id, uint64_t entries)

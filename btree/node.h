@@ -57,11 +57,16 @@ static inline uint32_t node_max_entry(uint32_t page_size)
 #define NODE_LEAF_OVERHEAD (4u + 2u + 4u)           /* head, slot, sizes */
 #define NODE_BRANCH_OVERHEAD (4u + 8u + 8u + 2u + 2u) /* head, child, count, slot, size */
 
-/* Does the value stay in the leaf? (14: padding in a catalog.) */
+/* Largest key and value together that stay in a leaf, in bytes. (14: padding in a catalog.) */
+static inline uint32_t node_max_inline(uint32_t page_size)
+{
+	return node_max_entry(page_size) - NODE_LEAF_OVERHEAD - 14;
+}
+
+/* Does the value stay in the leaf? */
 static inline bool node_fits_inline(uint32_t page_size, size_t key_size, size_t value_size)
 {
-	return value_size < NODE_LARGE &&
-	       NODE_LEAF_OVERHEAD + key_size + value_size + 14 <= node_max_entry(page_size);
+	return value_size < NODE_LARGE && key_size + value_size <= node_max_inline(page_size);
 }
 
 static inline bool node_is_branch(const void *page)

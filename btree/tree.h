@@ -20,15 +20,12 @@
 #include "mmap/store.h"
 
 struct tree_stats { /* since opening; shared by all trees of a database, changed by the writer only */
-	_Atomic uint64_t splits, merges;
+	_Atomic uint64_t splits, merges, spills;
 };
 
-/* A path from the root to an entry of a leaf. level[0] is the leaf; height levels are in use.
- * The same shape as in struct kv_cursor. */
-struct tree_level {
-	const void *page;
-	uint32_t index, count; /* entry (child), number of entries */
-};
+/* A path from the root to an entry of a leaf: level[0] is the leaf; height levels are in use. The
+ * public cursor holds one, hence the name. */
+#define tree_level kv_level
 
 struct tree {
 	struct store *store;
@@ -37,6 +34,7 @@ struct tree {
 	page_id root;            /* PAGE_NONE when empty */
 	uint32_t height;         /* levels: 0 when empty, 1 when the root is a leaf */
 	uint8_t leaf_type;       /* PAGE_LEAF or PAGE_CATALOG */
+	bool spilled;            /* nodes of this transaction went to the file before its commit */
 	bool has_large;          /* large values may be in it: set by puts, cleared when it is emptied */
 	uint64_t count;          /* entries */
 	uint64_t empty_since;    /* transaction at which it was last empty: no page is older (R17) */
@@ -133,10 +131,12 @@ struct tree_op {
 };
 
 /* A source of operations in strictly ascending key order. next: KV_OK, KV_NOT_FOUND at the end, or
- * an error. Slices are valid until the call after the next one. */
+ * an error. Slices are valid until the next call. */
 struct tree_ops {
 	int (*next)(struct tree_ops *ops, struct tree_op *op);
-	uint64_t count; /* about how many */
+	uint64_t count; /* about how many, keys counted as often as they were written */
+	uint64_t bytes; /* about how many bytes of keys and values */
+	bool in_order;  /* they came in key order: leaves are filled to the brim, else some room is left */
 };
 
 /* Applies them all: key order turns cache misses into a sweep. An empty tree is built by appending
@@ -145,13 +145,26 @@ int tree_apply(struct tree *tree, struct tree_ops *ops);
 
 /* ---- writeback.c: frames to file pages --------------------------------------------------------- */
 
+/* The frames that have been written and have a place now. */
+struct tree_written {
+	struct retired *frames;
+	size_t count, room;
+};
+
 /* Writes every frame reachable from root through frames, children first in key order, into the open
  * flush, and gives the file id that replaces root (root itself if it is a file page). Frames are
- * not changed, save for the checksum field of leaves. on_flushed, if not NULL, is told of every frame
- * (with its birth) that now has a place. Used by checkpoints and by spilling. */
-typedef int (*tree_flushed)(void *arg, page_id frame, page_id place, uint64_t birth);
-int tree_write_back(struct store *store, struct store_flush *flush, page_id root, tree_flushed on_flushed,
-                    void *arg, page_id *place);
+ * not changed, save for the checksum field of leaves; they are added to written, and must not be
+ * retired before the flush has ended. Used by checkpoints and by spilling. */
+int tree_write_back(struct store *store, struct store_flush *flush, page_id root,
+                    struct tree_written *written, page_id *place);
+
+/* Retires all frames that were written: their places stand for them from now on. Frees the list,
+ * even if it fails or if rc, which it returns then, is an error already. */
+int tree_retire_written(struct store *store, struct ledger *ledger, struct tree_written *written, int rc);
+
+/* Writes all frames of the tree's root to the file now, because the arena is full: the frames are
+ * retired, the root becomes a file page. */
+int tree_spill(struct tree *tree);
 
 /* ---- check.c ----------------------------------------------------------------------------------- */
 

@@ -5,8 +5,7 @@
 struct writeback {
 	struct store *store;
 	struct store_flush *flush;
-	tree_flushed on_flushed;
-	void *arg;
+	struct tree_written *written;
 	/* Per level, the places of a branch's children, until all are known. */
 	page_id *places[KV_MAX_LEVELS];
 };
@@ -14,6 +13,24 @@ struct writeback {
 static size_t places_bytes(const struct store *store)
 {
 	return store->page_size / 2; /* a child takes 22 bytes of the page */
+}
+
+static int note_written(struct writeback *w, page_id frame, uint64_t birth)
+{
+	struct tree_written *list = w->written;
+
+	if (list->count == list->room) {
+		size_t room = list->room ? 2 * list->room : 64;
+		struct retired *grown = mem_resize(&w->store->mem, list->frames,
+		                                   list->room * sizeof(*grown), room * sizeof(*grown));
+
+		if (!grown)
+			return status_fail(KV_NOMEM, "no memory to list %zu written pages", room);
+		list->frames = grown;
+		list->room = room;
+	}
+	list->frames[list->count++] = (struct retired){.id = frame, .count = 1, .birth = birth};
+	return KV_OK;
 }
 
 /* Queues a finished image of a frame. */
@@ -24,9 +41,7 @@ static int add(struct writeback *w, page_id frame, uint8_t *image, page_id *plac
 
 	if (!rc)
 		rc = store_flush_add(w->flush, number, image, place);
-	if (!rc && w->on_flushed)
-		rc = w->on_flushed(w->arg, frame, *place, birth);
-	return rc;
+	return rc ? rc : note_written(w, frame, birth);
 }
 
 /* Asks for the first lines of the next child, if it is a frame: its turn comes after this one's. */
@@ -86,9 +101,9 @@ static int write_node(struct writeback *w, page_id id, uint32_t level, page_id *
 }
 
 int tree_write_back(struct store *store, struct store_flush *flush, page_id root,
-                    tree_flushed on_flushed, void *arg, page_id *place)
+                    struct tree_written *written, page_id *place)
 {
-	struct writeback w = {store, flush, on_flushed, arg, {NULL}};
+	struct writeback w = {store, flush, written, {NULL}};
 	int rc;
 
 	*place = root;
@@ -98,4 +113,40 @@ int tree_write_back(struct store *store, struct store_flush *flush, page_id root
 	for (uint32_t level = 0; level < KV_MAX_LEVELS; level++)
 		mem_free(&store->mem, w.places[level], places_bytes(store));
 	return rc;
+}
+
+int tree_retire_written(struct store *store, struct ledger *ledger, struct tree_written *written, int rc)
+{
+	for (size_t i = 0; i < written->count && !rc; i++)
+		rc = store_retire(store, ledger, written->frames[i].id, 1, written->frames[i].birth);
+	mem_free(&store->mem, written->frames, written->room * sizeof(*written->frames));
+	*written = (struct tree_written){NULL, 0, 0};
+	return rc;
+}
+
+int tree_spill(struct tree *tree)
+{
+	struct store *store = tree->store;
+	struct tree_written written = {NULL, 0, 0};
+	struct store_flush flush;
+	page_id root = tree->root;
+	int rc;
+
+	if (!page_is_frame(root))
+		return KV_OK;
+	rc = store_flush_begin(store, &flush, tree->ledger, tree->ledger->frame_count + 1);
+	if (rc)
+		return rc;
+	rc = tree_write_back(store, &flush, tree->root, &written, &root);
+	rc = store_flush_end(&flush, rc);
+	rc = tree_retire_written(store, tree->ledger, &written, rc);
+	if (rc)
+		return rc;
+	tree->root = root;
+	tree->spilled = true;
+	tree->finger_height = 0;
+	tree->generation++;
+	if (tree->stats)
+		atomic_fetch_add_explicit(&tree->stats->spills, 1, memory_order_relaxed);
+	return KV_OK;
 }

@@ -430,7 +430,7 @@ int catalog_each(const struct tree *catalog,
 	char name[KV_MAX_TABLE_NAME + 1];
 	const uint8_t prefix = NAME_KEY;
 	struct table_record record;
-	uint64_t id, generation;
+	uint64_t id = 0, generation;
 	bool equal;
 	int rc = tree_seek(catalog, kv_bytes(&prefix, 1), path, &equal);
 

@@ -7,32 +7,7 @@
 
 #include "engine/engine.h"
 
-/* Frames that have been written; retired when the writing is over. */
-struct flushed {
-	const struct mem *mem;
-	struct retired *frames;
-	size_t count, room;
-};
-
-static int note_flushed(void *arg, page_id frame, page_id place, uint64_t birth)
-{
-	struct flushed *f = arg;
-
-	(void)place;
-	if (f->count == f->room) {
-		size_t room = f->room ? 2 * f->room : 256;
-		struct retired *grown = mem_resize(f->mem, f->frames, f->room * sizeof *grown, room * sizeof *grown);
-
-		if (!grown)
-			return status_fail(KV_NOMEM, "no memory to list %zu written pages", room);
-		f->frames = grown;
-		f->room = room;
-	}
-	f->frames[f->count++] = (struct retired){.id = frame, .count = 1, .birth = birth};
-	return KV_OK;
-}
-
-static int write_table(struct store_flush *flush, struct tree *catalog, uint64_t id, struct flushed *flushed)
+static int write_table(struct store_flush *flush, struct tree *catalog, uint64_t id, struct tree_written *written)
 {
 	struct table_record record;
 	page_id place;
@@ -42,23 +17,24 @@ static int write_table(struct store_flush *flush, struct tree *catalog, uint64_t
 		return KV_OK; /* dropped meanwhile */
 	if (rc || !page_is_frame(record.root))
 		return rc;
-	rc = tree_write_back(catalog->store, flush, record.root, note_flushed, flushed, &place);
+	rc = tree_write_back(catalog->store, flush, record.root, written, &place);
 	return rc ? rc : catalog_set_root(catalog, id, place);
 }
 
-static int write_frames(struct store *store, struct tree *catalog, struct ledger *ledger, const uint64_t *tables,
-                        size_t count, struct flushed *flushed, page_id *root)
+static int write_frames(kv_db *db, struct tree *catalog, struct ledger *ledger, const uint64_t *tables,
+                        size_t count, struct tree_written *written, page_id *root)
 {
+	struct store *store = db->store;
 	struct store_flush flush;
-	int rc = store_flush_begin(store, &flush, ledger, store->arena.used);
+	int rc = store_flush_begin(store, &flush, ledger, db_dirty_frames(db));
 
 	if (rc)
 		return rc;
 	for (size_t i = 0; i < count && !rc; i++)
-		rc = write_table(&flush, catalog, tables[i], flushed);
+		rc = write_table(&flush, catalog, tables[i], written);
 	*root = catalog->root;
 	if (!rc && page_is_frame(catalog->root))
-		rc = tree_write_back(store, &flush, catalog->root, note_flushed, flushed, root);
+		rc = tree_write_back(store, &flush, catalog->root, written, root);
 	return store_flush_end(&flush, rc);
 }
 
@@ -66,13 +42,11 @@ int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, con
                      uint64_t next_table, struct snapshot *snapshot)
 {
 	struct store *store = db->store;
-	struct flushed flushed = {.mem = &db->mem};
+	struct tree_written written = {NULL, 0, 0};
 	struct store_state state = {.txn = ledger->txn, .next_table = next_table, .system_root = db->tip.system_root};
-	int rc = write_frames(store, catalog, ledger, tables, count, &flushed, &state.catalog_root);
+	int rc = write_frames(db, catalog, ledger, tables, count, &written, &state.catalog_root);
 
-	for (size_t i = 0; i < flushed.count && !rc; i++)
-		rc = store_retire(store, ledger, flushed.frames[i].id, 1, flushed.frames[i].birth);
-	mem_free(&db->mem, flushed.frames, flushed.room * sizeof *flushed.frames);
+	rc = tree_retire_written(store, ledger, &written, rc);
 	if (!rc)
 		rc = reclaim_reserve(&db->reclaim, ledger->retired_count);
 	if (!rc)
@@ -96,14 +70,20 @@ int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, con
 	return KV_OK;
 }
 
+/* What is only in memory has nothing to be durable on: there, visible is enough. */
+void db_reclaim(kv_db *db)
+{
+	reclaim_run(&db->reclaim, db->store->in_memory ? db->tip.txn : db->durable);
+	atomic_store_explicit(&db->held, db->reclaim.pages, memory_order_relaxed);
+}
+
 void checkpoint_publish(kv_db *db, struct ledger *ledger, const struct snapshot *snapshot)
 {
 	db->tip = *snapshot;
 	snapshot_publish(&db->snapshots, snapshot);
 	reclaim_add(&db->reclaim, ledger->retired, ledger->retired_count, snapshot->txn);
 	store_ledger_empty(db->store, ledger);
-	reclaim_run(&db->reclaim, db->durable);
-	atomic_store_explicit(&db->held, db->reclaim.pages, memory_order_relaxed);
+	db_reclaim(db);
 	idle_watch(db);
 }
 

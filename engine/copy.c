@@ -2,7 +2,6 @@
  * full and its pages lie in order. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "engine/engine.h"
 
@@ -107,6 +106,6 @@ int kv_copy(kv_db *db, const char *path, kv_progress progress, void *arg)
 			rc = closed;
 	}
 	if (rc)
-		unlink(path);
+		db->store->io->ops->remove(db->store->io, path);
 	return rc;
 }

@@ -15,8 +15,6 @@ enum place {
 int kv_cursor_open(kv_txn *txn, kv_table *table, kv_cursor *cursor)
 {
 	struct table_state *state;
-	struct key_buffer *buffer;
-	size_t size;
 	int rc;
 
 	if (!cursor)
@@ -29,16 +27,6 @@ int kv_cursor_open(kv_txn *txn, kv_table *table, kv_cursor *cursor)
 	cursor->txn = txn;
 	cursor->table = table;
 	cursor->stamp = txn->stamp;
-	if (txn->kind != TXN_WRITER)
-		return KV_OK;
-	size = KV_MAX_KEY(txn->db->store->page_size);
-	buffer = mem_resize(&txn->db->mem, NULL, 0, sizeof *buffer + size);
-	if (!buffer)
-		return txn_fail(txn, status_fail(KV_NOMEM, "no memory for a cursor's key"));
-	buffer->size = size;
-	buffer->next = txn->keys;
-	txn->keys = buffer;
-	cursor->saved = buffer->bytes;
 	return KV_OK;
 }
 
@@ -106,6 +94,43 @@ static int stop(kv_cursor *c, int rc, enum place place)
 	return c->status = rc;
 }
 
+/* Memory of the transaction for a long key: a copy of the cursor must not share it. */
+static int save_long(kv_cursor *c)
+{
+	kv_txn *txn = c->txn;
+	struct key_buffer *buffer = c->saved;
+	size_t size = KV_MAX_KEY(txn->db->store->page_size);
+
+	if (!buffer || buffer->owner != c) {
+		buffer = mem_resize(&txn->db->mem, NULL, 0, sizeof *buffer + size);
+		if (!buffer)
+			return status_fail(KV_NOMEM, "no memory for a cursor's key");
+		buffer->size = size;
+		buffer->owner = c;
+		buffer->next = txn->keys;
+		txn->keys = buffer;
+		c->saved = buffer;
+	}
+	memcpy(buffer->bytes, c->key.data, c->key.size);
+	return KV_OK;
+}
+
+static kv_slice saved_key(const kv_cursor *c)
+{
+	const struct key_buffer *buffer = c->saved;
+
+	return kv_bytes(c->saved_size <= sizeof c->saved_short ? c->saved_short : buffer->bytes, c->saved_size);
+}
+
+static int save_key(kv_cursor *c)
+{
+	c->saved_size = (uint32_t)c->key.size;
+	if (c->key.size > sizeof c->saved_short)
+		return save_long(c);
+	memcpy(c->saved_short, c->key.data, c->key.size);
+	return KV_OK;
+}
+
 /* The path stands on an entry within the bounds: show it. */
 static int land(kv_cursor *c, const struct table_state *state)
 {
@@ -121,9 +146,10 @@ static int land(kv_cursor *c, const struct table_state *state)
 		if (rc)
 			return stop(c, rc, NOWHERE);
 	}
-	if (c->saved) {
-		memcpy(c->saved, c->key.data, c->key.size);
-		c->saved_size = (uint32_t)c->key.size;
+	if (c->txn->kind == TXN_WRITER) {
+		rc = save_key(c);
+		if (rc)
+			return stop(c, rc, NOWHERE);
 	}
 	c->generation = state->tree.generation;
 	c->place = ON_ENTRY;
@@ -134,7 +160,7 @@ static int land_forward(kv_cursor *c, const struct table_state *state, int rc)
 {
 	if (rc)
 		return stop(c, rc, AFTER_LAST);
-	if ((c->prefixed || c->bounded_to) && past_end(c, node_key(c->path[0].page, c->path[0].index)))
+	if ((c->bounded_from || c->bounded_to) && past_end(c, node_key(c->path[0].page, c->path[0].index)))
 		return stop(c, KV_NOT_FOUND, AFTER_LAST);
 	return land(c, state);
 }
@@ -249,7 +275,7 @@ int kv_cursor_next(kv_cursor *c)
 		return c->status = KV_NOT_FOUND;
 	if (c->place == ON_ENTRY && path_is_current(c, state))
 		return land_forward(c, state, tree_next(&state->tree, c->path));
-	rc = tree_seek(&state->tree, kv_bytes(c->saved, c->saved_size), c->path, &equal);
+	rc = tree_seek(&state->tree, saved_key(c), c->path, &equal);
 	if (!rc && equal)
 		rc = tree_next(&state->tree, c->path);
 	return land_forward(c, state, rc);
@@ -268,7 +294,7 @@ int kv_cursor_prev(kv_cursor *c)
 		return c->status = KV_NOT_FOUND;
 	if (c->place == ON_ENTRY && path_is_current(c, state))
 		return land_backward(c, state, tree_prev(&state->tree, c->path));
-	return land_backward(c, state, seek_before(&state->tree, kv_bytes(c->saved, c->saved_size), c->path));
+	return land_backward(c, state, seek_before(&state->tree, saved_key(c), c->path));
 }
 
 /* ---- writing ------------------------------------------------------------------------------- */
@@ -291,7 +317,7 @@ int kv_cursor_delete(kv_cursor *c)
 
 	if (rc)
 		return rc;
-	rc = tree_remove(&state->tree, kv_bytes(c->saved, c->saved_size));
+	rc = tree_remove(&state->tree, saved_key(c));
 	if (!rc)
 		rc = txn_pressure(c->txn);
 	stop(c, rc < 0 ? rc : KV_NOT_FOUND, ON_GAP);
@@ -308,7 +334,7 @@ int kv_cursor_replace(kv_cursor *c, kv_slice value)
 	if (value.size > KV_MAX_VALUE || (!value.data && value.size))
 		return txn_fail(c->txn, status_fail(KV_TOO_BIG, "the value is NULL or longer than %u bytes", KV_MAX_VALUE));
 	txn_adds(c->txn);
-	rc = tree_put(&state->tree, kv_bytes(c->saved, c->saved_size), value, TREE_PUT, NULL, NULL);
+	rc = tree_put(&state->tree, saved_key(c), value, TREE_PUT, NULL, NULL);
 	if (!rc)
 		rc = txn_pressure(c->txn);
 	return txn_fail(c->txn, rc);

@@ -12,6 +12,7 @@
 #define DEFAULT_BATCH (UINT64_C(64) << 20)
 #define DEFAULT_IDLE_MS 10000
 #define LEAST_ARENA (UINT64_C(1) << 20)
+#define LEAST_FRAMES 64
 #define LEAST_BATCH (UINT64_C(4) << 10)
 
 const char *kv_version(void)
@@ -70,6 +71,8 @@ static void fill_options(kv_options *o)
 		o->size_limit = UINT64_MAX;
 	if (!o->arena_size)
 		o->arena_size = DEFAULT_ARENA;
+	if (o->arena_size < (uint64_t)LEAST_FRAMES * o->page_size)
+		o->arena_size = (uint64_t)LEAST_FRAMES * o->page_size;
 	if (!o->batch_size)
 		o->batch_size = DEFAULT_BATCH;
 	if (!o->idle_ms)
@@ -143,11 +146,12 @@ static void free_txn(kv_db *db, kv_txn *txn)
 
 		if (!state)
 			continue;
-		defer_free(&state->defer, db->store);
+		defer_drop(&state->defer, &txn->pool, &db->mem);
 		mem_free(&db->mem, state->reserved, state->reserved_size);
 		mem_free(&db->mem, state, sizeof *state);
 	}
 	mem_free(&db->mem, txn->states, txn->state_room * sizeof(struct table_state *));
+	mem_free(&db->mem, txn->touched, txn->touched_room * sizeof(struct table_state *));
 	if (txn->ledger.txn)
 		store_ledger_free(db->store, &txn->ledger);
 	mem_free(&db->mem, txn, sizeof *txn);
@@ -254,11 +258,15 @@ int kv_close(kv_db *db)
 	if (snapshot_readers(&db->snapshots, &oldest))
 		return status_fail(KV_BUSY, "transactions are open: the oldest reads transaction %llu",
 		                   (unsigned long long)oldest);
-	rc = writer_lock_take(&db->lock, 0);
-	if (rc)
+	if (db->writer->kind != TXN_FREE)
 		return status_fail(KV_BUSY, "a write transaction is open");
+	rc = writer_lock_take(&db->lock, UINT64_MAX); /* from the idle thread, at most */
+	if (rc)
+		return rc;
 	if (!db->store->read_only && !db->store->failed && !db->store->in_memory)
 		rc = checkpoint_tip(db);
+	else if (db->store->failed && db->tip.txn != db->durable)
+		rc = status_fail(KV_FAILED, "commits without durability are lost: a write or sync failed earlier");
 	clean = !rc && !db->store->failed && !db->store->read_only;
 	writer_lock_give(&db->lock);
 	closing = destroy(db, clean, false);
@@ -295,7 +303,7 @@ int kv_info_get(kv_db *db, kv_info *info)
 	info->database_id = store->database_id;
 	info->page_size = store->page_size;
 	info->max_key = KV_MAX_KEY(store->page_size);
-	info->max_inline = node_max_entry(store->page_size) - NODE_LEAF_OVERHEAD - 8;
+	info->max_inline = node_max_inline(store->page_size);
 	info->file_size = atomic_load(&store->file_pages) << store->page_shift;
 	info->free_pages = store->space.usable_count;
 	info->held_pages = atomic_load(&db->held);
@@ -307,7 +315,7 @@ int kv_info_get(kv_db *db, kv_info *info)
 	info->uring = store->io->uring;
 	info->splits = atomic_load(&db->stats.splits);
 	info->merges = atomic_load(&db->stats.merges);
-	info->spills = atomic_load(&db->spills);
+	info->spills = atomic_load(&db->stats.spills);
 	info->checkpoints = atomic_load(&db->checkpoints);
 	info->verified_pages = atomic_load(&store->verified_count);
 	return rc;

@@ -5,7 +5,8 @@
 
 #include "mmap/status.h"
 
-#define CHUNK_BYTES (256u << 10)
+#define FIRST_CHUNK ((size_t)4 << 10)
+#define LARGEST_CHUNK ((size_t)1 << 20)
 #define READ_BYTES (256u << 10)
 
 struct defer_chunk {
@@ -65,15 +66,17 @@ static int entry_compare(const struct defer_entry *a, const struct defer_entry *
 
 /* ---- collecting ---------------------------------------------------------------------------- */
 
-static uint8_t *chunk_space(struct defer *d, const struct mem *mem, size_t size)
+static uint8_t *chunk_space(struct defer *d, struct defer_pool *pool, const struct mem *mem, size_t size)
 {
 	struct defer_chunk *chunk;
 	size_t room;
 	uint8_t *space;
 
 	if ((size_t)(d->end - d->next) < size) {
-		/* Small transactions stay small: the first chunk is a page. */
-		room = d->bytes ? CHUNK_BYTES : 4096;
+		/* Chunks double: a small transaction stays small, and never is half of the memory unused. */
+		room = d->chunks ? 2 * d->chunks->size : FIRST_CHUNK;
+		if (room > LARGEST_CHUNK)
+			room = LARGEST_CHUNK;
 		if (room < size + sizeof *chunk)
 			room = size + sizeof *chunk;
 		chunk = mem_resize(mem, NULL, 0, room);
@@ -85,13 +88,14 @@ static uint8_t *chunk_space(struct defer *d, const struct mem *mem, size_t size)
 		d->next = chunk->bytes;
 		d->end = (uint8_t *)chunk + room;
 		d->bytes += room;
+		pool->bytes += room;
 	}
 	space = d->next;
 	d->next += size;
 	return space;
 }
 
-static int entries_reserve(struct defer *d, const struct mem *mem)
+static int entries_reserve(struct defer *d, struct defer_pool *pool, const struct mem *mem)
 {
 	size_t room = d->room ? 2 * d->room : 32;
 	struct defer_entry *grown;
@@ -101,13 +105,15 @@ static int entries_reserve(struct defer *d, const struct mem *mem)
 	grown = mem_resize(mem, d->entries, d->room * sizeof *grown, room * sizeof *grown);
 	if (!grown)
 		return status_fail(KV_NOMEM, "no memory for %zu deferred writes", room);
+	pool->bytes += (room - d->room) * sizeof *grown;
 	d->entries = grown;
 	d->room = room;
 	return KV_OK;
 }
 
-static void drop_memory(struct defer *d, const struct mem *mem)
+static void drop_memory(struct defer *d, struct defer_pool *pool, const struct mem *mem)
 {
+	pool->bytes -= defer_bytes(d);
 	while (d->chunks) {
 		struct defer_chunk *next = d->chunks->next;
 
@@ -118,11 +124,9 @@ static void drop_memory(struct defer *d, const struct mem *mem)
 	d->bytes = 0;
 	d->count = 0;
 	d->unsorted = false;
-	if (d->room > 4096) {
-		mem_free(mem, d->entries, d->room * sizeof *d->entries);
-		d->entries = NULL;
-		d->room = 0;
-	}
+	mem_free(mem, d->entries, d->room * sizeof *d->entries);
+	d->entries = NULL;
+	d->room = 0;
 }
 
 /* ---- sorting ------------------------------------------------------------------------------- */
@@ -234,33 +238,34 @@ static int sort_entries(struct defer *d, const struct mem *mem)
 
 /* ---- runs ---------------------------------------------------------------------------------- */
 
-static int open_file(struct defer *d, struct store *store)
+static int open_file(struct defer_pool *pool, struct store *store)
 {
 	char directory[4096];
 	const char *slash = store->in_memory ? NULL : strrchr(store->path, '/');
 	size_t length = slash ? (size_t)(slash - store->path) : 0;
 	int rc;
 
-	if (d->has_file)
+	if (pool->has_file)
 		return KV_OK;
 	if (length >= sizeof directory)
 		return status_fail(KV_INVALID, "path of the database is too long for a temporary file");
 	memcpy(directory, store->path ? store->path : "", length);
 	strcpy(directory + length, slash ? (length ? "" : "/") : ".");
 	rc = store->io->ops->open(store->io, store->in_memory ? "kv-runs" : directory,
-	                          IO_READ | IO_WRITE | (store->in_memory ? IO_MEMORY : IO_TEMPORARY), 0600, &d->file);
-	d->has_file = !rc;
-	d->run_end = 0;
+	                          IO_READ | IO_WRITE | (store->in_memory ? IO_MEMORY : IO_TEMPORARY), 0600, &pool->file);
+	pool->has_file = !rc;
+	pool->end = 0;
 	return rc;
 }
 
 /* Writes the sorted records of memory to the file; of equal keys all, in order: the merge chooses. */
-static int write_run(struct defer *d, struct store *store, uint8_t *buffer, struct defer_run *run)
+static int write_run(const struct defer *d, struct defer_pool *pool, struct store *store, uint8_t *buffer,
+                     struct defer_run *run)
 {
 	size_t filled = 0;
 	int rc = KV_OK;
 
-	run->offset = d->run_end;
+	run->offset = pool->end;
 	run->count = d->count;
 	for (size_t i = 0; i < d->count && !rc; i++) {
 		const uint8_t *record = d->entries[i].record;
@@ -270,26 +275,26 @@ static int write_run(struct defer *d, struct store *store, uint8_t *buffer, stru
 			for (size_t line = 0; line < 256; line += 64)
 				__builtin_prefetch(d->entries[i + 12].record + line);
 		if (filled + size > READ_BYTES) {
-			rc = store->io->ops->write(store->io, &d->file, buffer, filled, d->run_end);
-			d->run_end += filled;
+			rc = store->io->ops->write(store->io, &pool->file, buffer, filled, pool->end);
+			pool->end += filled;
 			filled = 0;
 		}
 		memcpy(buffer + filled, record, size);
 		filled += size;
 	}
 	if (!rc)
-		rc = store->io->ops->write(store->io, &d->file, buffer, filled, d->run_end);
-	d->run_end += filled;
-	run->size = d->run_end - run->offset;
+		rc = store->io->ops->write(store->io, &pool->file, buffer, filled, pool->end);
+	pool->end += filled;
+	run->size = pool->end - run->offset;
 	return rc;
 }
 
-static int set_aside(struct defer *d, struct store *store)
+int defer_set_aside(struct defer *d, struct defer_pool *pool, struct store *store)
 {
 	struct defer_run *grown;
 	size_t room = d->run_room ? 2 * d->run_room : 16;
 	uint8_t *buffer;
-	int rc = open_file(d, store);
+	int rc = open_file(pool, store);
 
 	if (!rc)
 		rc = sort_entries(d, &store->mem);
@@ -305,30 +310,27 @@ static int set_aside(struct defer *d, struct store *store)
 	buffer = mem_resize(&store->mem, NULL, 0, READ_BYTES);
 	if (!buffer)
 		return status_fail(KV_NOMEM, "no memory for a write buffer");
-	rc = write_run(d, store, buffer, &d->runs[d->run_count]);
+	rc = write_run(d, pool, store, buffer, &d->runs[d->run_count]);
 	mem_free(&store->mem, buffer, READ_BYTES);
 	if (!rc) {
 		d->run_count++;
-		drop_memory(d, &store->mem);
+		pool->runs++;
+		drop_memory(d, pool, &store->mem);
 	}
 	return rc;
 }
 
-int defer_add(struct defer *d, struct store *store, size_t budget, kv_slice key, kv_slice value,
+int defer_add(struct defer *d, struct defer_pool *pool, const struct mem *mem, kv_slice key, kv_slice value,
               enum defer_kind kind)
 {
 	struct record_head h = {(uint32_t)value.size, (uint16_t)key.size, (uint8_t)kind, 0};
 	struct defer_entry *e;
 	uint8_t *record;
-	int rc = KV_OK;
+	int rc = entries_reserve(d, pool, mem);
 
-	if (d->count && defer_full(d, budget))
-		rc = set_aside(d, store);
-	if (!rc)
-		rc = entries_reserve(d, &store->mem);
 	if (rc)
 		return rc;
-	record = chunk_space(d, &store->mem, RECORD_HEAD + key.size + value.size);
+	record = chunk_space(d, pool, mem, RECORD_HEAD + key.size + value.size);
 	if (!record)
 		return status_fail(KV_NOMEM, "no memory for a deferred write");
 	memcpy(record, &h, sizeof h);
@@ -360,13 +362,13 @@ struct source {
 struct merge {
 	struct tree_ops ops;
 	struct defer *defer;
+	struct defer_pool *pool;
 	struct tree *tree;
 	struct source *sources;
 	uint32_t *heap;        /* indices of sources, smallest key on top; of equal keys the oldest source */
 	size_t count, heap_count;
-	uint8_t *out[2];       /* the last two operations handed out */
-	size_t out_room[2];
-	unsigned turn;
+	uint8_t *out;          /* the last operation taken from a run */
+	size_t out_room;
 };
 
 #define WINDOW_BYTES (READ_BYTES + (96u << 10)) /* a record always fits: key and inline value are below 64 KiB */
@@ -382,7 +384,7 @@ static int source_fill(struct merge *m, struct source *s)
 	if (want > s->left)
 		want = (size_t)s->left;
 	memmove(s->window, s->window + s->at, keep);
-	rc = store->io->ops->read(store->io, &m->defer->file, s->window + keep, want, s->offset, &got);
+	rc = store->io->ops->read(store->io, &m->pool->file, s->window + keep, want, s->offset, &got);
 	if (!rc && got < want)
 		rc = status_fail(KV_IO, "the temporary file of deferred writes is short");
 	s->at = 0;
@@ -456,22 +458,21 @@ static int take_top(struct merge *m, struct tree_op *op)
 {
 	struct source *s = &m->sources[m->heap[0]];
 	size_t size = record_size(s->record);
-	unsigned t = m->turn ^= 1;
 	struct record_head h;
 	const uint8_t *record = s->record;
 	int rc;
 
 	if (s->window) {
-		if (m->out_room[t] < size) {
-			uint8_t *grown = mem_resize(&m->tree->store->mem, m->out[t], m->out_room[t], size + 512);
+		if (m->out_room < size) {
+			uint8_t *grown = mem_resize(&m->tree->store->mem, m->out, m->out_room, size + 512);
 
 			if (!grown)
 				return status_fail(KV_NOMEM, "no memory to merge deferred writes");
-			m->out[t] = grown;
-			m->out_room[t] = size + 512;
+			m->out = grown;
+			m->out_room = size + 512;
 		}
-		memcpy(m->out[t], record, size);
-		record = m->out[t];
+		memcpy(m->out, record, size);
+		record = m->out;
 	}
 	rc = source_next(m, s);
 	if (rc)
@@ -567,14 +568,13 @@ static void merge_close(struct merge *m)
 		mem_free(mem, m->sources[i].window, WINDOW_BYTES);
 	mem_free(mem, m->sources, m->count * sizeof *m->sources);
 	mem_free(mem, m->heap, m->count * sizeof *m->heap);
-	mem_free(mem, m->out[0], m->out_room[0]);
-	mem_free(mem, m->out[1], m->out_room[1]);
+	mem_free(mem, m->out, m->out_room);
 }
 
-int defer_apply(struct defer *d, struct tree *tree)
+int defer_apply(struct defer *d, struct defer_pool *pool, struct tree *tree)
 {
 	struct merge m = {.ops = {.next = merge_next, .in_order = !d->unsorted && !d->run_count}, .defer = d,
-	                  .tree = tree};
+	                  .pool = pool, .tree = tree};
 	int rc = sort_entries(d, &tree->store->mem);
 
 	if (!rc)
@@ -582,25 +582,24 @@ int defer_apply(struct defer *d, struct tree *tree)
 	if (!rc)
 		rc = tree_apply(tree, &m.ops);
 	merge_close(&m);
-	defer_drop(d, tree->store);
+	defer_drop(d, pool, &tree->store->mem);
 	return rc;
 }
 
-void defer_drop(struct defer *d, struct store *store)
+void defer_drop(struct defer *d, struct defer_pool *pool, const struct mem *mem)
 {
-	drop_memory(d, &store->mem);
-	mem_free(&store->mem, d->runs, d->run_room * sizeof *d->runs);
+	drop_memory(d, pool, mem);
+	pool->runs -= d->run_count;
+	if (!pool->runs)
+		pool->end = 0; /* the file's space is used again */
+	mem_free(mem, d->runs, d->run_room * sizeof *d->runs);
 	d->runs = NULL;
 	d->run_count = d->run_room = 0;
-	if (d->has_file)
-		store->io->ops->close(store->io, &d->file);
-	d->has_file = false;
 }
 
-void defer_free(struct defer *d, struct store *store)
+void defer_pool_close(struct defer_pool *pool, struct store *store)
 {
-	defer_drop(d, store);
-	mem_free(&store->mem, d->entries, d->room * sizeof *d->entries);
-	d->entries = NULL;
-	d->room = 0;
+	if (pool->has_file)
+		store->io->ops->close(store->io, &pool->file);
+	pool->has_file = false;
 }

@@ -1,10 +1,11 @@
 /* Deferred writes (R21): a transaction's blind puts and deletes of one table, collected and later
  * applied in key order.
  *
- * Operations are copied into chunks of memory in the order of the calls. When the budget is used
- * up, they are sorted and set aside as a run in an unlinked temporary file beside the database;
- * when they are wanted, memory and runs are merged: for each key the last call wins. Operations
- * that came in key order need no sorting.
+ * Operations are copied into chunks of memory in the order of the calls. When the transaction's
+ * tables have used up its budget, the operations of one are sorted and set aside as a run in an
+ * unlinked temporary file beside the database (one file per transaction); when they are wanted,
+ * memory and runs are merged: for each key the last call wins. Operations that came in key order
+ * need no sorting.
  *
  * Large values are in the file already when they come here: the operation carries a struct
  * node_large, and one that loses to a later call is given back. */
@@ -39,20 +40,29 @@ struct defer {
 	bool unsorted;
 	struct defer_run *runs;     /* oldest first */
 	size_t run_count, run_room;
-	uint64_t run_end;           /* where the next run begins in the file */
-	struct io_file file;        /* fd -1: none yet */
-	bool has_file;
 };
+
+/* What the tables of one transaction share. */
+struct defer_pool {
+	size_t bytes;               /* of memory in all its tables */
+	struct io_file file;
+	bool has_file;
+	uint64_t end;               /* where the next run begins in the file */
+	uint64_t runs;              /* in the file that are still wanted */
+};
+
+/* Runs of one table beyond which they are better applied than set aside: each wants memory to be merged. */
+#define DEFER_MANY_RUNS 64
 
 static inline bool defer_pending(const struct defer *defer)
 {
 	return defer->count || defer->run_count;
 }
 
-/* Has it reached its budget? The next defer_add sets a run aside then. */
-static inline bool defer_full(const struct defer *defer, size_t budget)
+/* Memory that the operations of one table take, in bytes. */
+static inline size_t defer_bytes(const struct defer *defer)
 {
-	return defer->bytes + defer->count * sizeof(struct defer_entry) >= budget;
+	return defer->bytes + defer->room * sizeof(struct defer_entry);
 }
 
 /* The key of the first operation in memory; there must be one. */
@@ -60,18 +70,20 @@ kv_slice defer_first(const struct defer *defer);
 
 enum defer_kind { DEFER_PUT = 0, DEFER_PUT_LARGE = 1, DEFER_DELETE = 2 };
 
-/* Collects one operation. budget: bytes of memory before a run is set aside. directory: for the temporary
- * file, NULL for an in-memory one. KV_NOMEM, KV_FULL, KV_IO. */
-int defer_add(struct defer *defer, struct store *store, size_t budget, kv_slice key, kv_slice value,
+/* Collects one operation, in memory. KV_NOMEM. */
+int defer_add(struct defer *defer, struct defer_pool *pool, const struct mem *mem, kv_slice key, kv_slice value,
               enum defer_kind kind);
 
+/* Sorts what is in memory and moves it to the file. KV_NOMEM, KV_FULL, KV_IO. */
+int defer_set_aside(struct defer *defer, struct defer_pool *pool, struct store *store);
+
 /* Applies everything to the tree and is empty after, whatever happens. */
-int defer_apply(struct defer *defer, struct tree *tree);
+int defer_apply(struct defer *defer, struct defer_pool *pool, struct tree *tree);
 
 /* Forgets everything. Large values are the ledger's business then. */
-void defer_drop(struct defer *defer, struct store *store);
+void defer_drop(struct defer *defer, struct defer_pool *pool, const struct mem *mem);
 
-/* The same, and gives back the memory that defer_drop keeps for the next time. */
-void defer_free(struct defer *defer, struct store *store);
+/* Closes the file, at the end of the transaction. */
+void defer_pool_close(struct defer_pool *pool, struct store *store);
 
 #endif

@@ -47,7 +47,7 @@ struct kv_db {
 	struct snapshots snapshots;
 	struct registry registry;
 	struct tree_stats stats;
-	_Atomic uint64_t spills, checkpoints;
+	_Atomic uint64_t checkpoints;
 	_Atomic uint64_t durable; /* (w) newest transaction that is on stable storage */
 	_Atomic uint64_t held;    /* pages that the reclaimer holds, for kv_info */
 
@@ -68,7 +68,6 @@ struct table_state {
 	uint64_t stamp;        /* the transaction's stamp for which this is loaded */
 	int missing;           /* KV_OK, or KV_NO_TABLE / KV_DROPPED */
 	bool dirty;            /* (w) record must be written to the catalog */
-	bool dropped;          /* (w) by this transaction */
 	void *reserved;        /* (w) kv_reserve's buffer for a large value, and what it is for */
 	size_t reserved_size, reserved_key_size;
 };
@@ -78,7 +77,6 @@ enum txn_kind { TXN_FREE = 0, TXN_READER, TXN_WRITER };
 struct kv_txn {
 	kv_db *db;
 	_Atomic uint8_t kind;  /* enum txn_kind */
-	bool large;            /* (w) commits as a checkpoint: it went past the arena */
 	int error;             /* the first error: sticks */
 	int durability;
 	uint64_t id;
@@ -89,6 +87,9 @@ struct kv_txn {
 	uint64_t next_table;
 	struct table_state **states; /* by table slot; kept from one transaction to the next */
 	uint32_t state_room;
+	struct table_state **touched; /* those that this transaction has loaded */
+	uint32_t touched_count, touched_room;
+	struct defer_pool pool; /* (w) */
 	uint32_t dirty_count;  /* (w) */
 	struct ledger ledger;  /* (w) */
 	struct table_state *reserving; /* (w) the one with an unfinished kv_reserve */
@@ -97,6 +98,7 @@ struct kv_txn {
 
 struct key_buffer {
 	struct key_buffer *next;
+	const void *owner; /* the cursor that saves its key here, or NULL */
 	size_t size;
 	uint8_t bytes[];
 };
@@ -138,6 +140,12 @@ static inline void txn_adds(kv_txn *txn)
 	txn->ledger.reserve = false;
 }
 
+/* Frames that a checkpoint would write: those in use that nobody has replaced. (w) */
+static inline uint64_t db_dirty_frames(const kv_db *db)
+{
+	return db->store->arena.used - db->reclaim.frames;
+}
+
 static inline bool db_alive(const kv_db *db)
 {
 	return *(const volatile uint32_t *)db->alive == 1;
@@ -169,6 +177,7 @@ int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, con
 /* Makes the tip durable. The caller holds the writer lock. */
 int checkpoint_tip(kv_db *db);
 /* Publishes, hands the ledger's retired pages to the reclaimer, empties the ledger, reclaims. */
+void db_reclaim(kv_db *db);
 void checkpoint_publish(kv_db *db, struct ledger *ledger, const struct snapshot *snapshot);
 
 

@@ -2,12 +2,13 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <time.h>
 
 #include "engine/engine.h"
 
 /* Less is not worth a thread. */
-#define WORTHWHILE (UINT64_C(4) << 20)
+#define WORTHWHILE (UINT64_C(512) << 10)
 #define STACK_BYTES (64u << 10)
 
 int idle_open(struct idle *idle, uint64_t period_ms)
@@ -54,12 +55,16 @@ static void look(kv_db *db, uint64_t *seen)
 		*seen = visible;
 		return;
 	}
-	if (writer_lock_take(&db->lock, 0))
+	atomic_store(&db->idle.busy, true);
+	if (writer_lock_take(&db->lock, 0)) {
+		atomic_store(&db->idle.busy, false);
 		return;
-	reclaim_run(&db->reclaim, db->durable);
+	}
+	db_reclaim(db);
 	if (db->store->arena.high > db->store->arena.used)
 		store_trim(db->store);
 	writer_lock_give(&db->lock);
+	atomic_store(&db->idle.busy, false);
 }
 
 static void *run(void *arg)
@@ -76,13 +81,18 @@ void idle_watch(kv_db *db)
 {
 	struct idle *idle = &db->idle;
 	pthread_attr_t attr;
+	sigset_t all, before;
 
 	if (idle->started || db->store->arena.high << db->store->page_shift < WORTHWHILE)
 		return;
 	if (pthread_attr_init(&attr))
 		return;
 	pthread_attr_setstacksize(&attr, STACK_BYTES + (size_t)PTHREAD_STACK_MIN);
+	/* The application's signal handlers do not belong on this small stack. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
 	idle->started = !pthread_create(&idle->thread, &attr, run, db);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	if (!idle->started)
 		db_log(db, KV_LOG_WARNING, "no thread to give memory back: it is kept until the database is closed");

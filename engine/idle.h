@@ -5,6 +5,7 @@
 #define KV_ENGINE_IDLE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -13,10 +14,14 @@ struct idle {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake;
 	bool started, stop;
+	_Atomic bool busy; /* holds the writer lock, for a moment */
 	uint64_t period_ms;
 };
 
 struct kv_db;
+
+/* Longest time that it may hold the lock, for those who only try. */
+#define IDLE_PATIENCE_US 1000000
 
 int idle_open(struct idle *idle, uint64_t period_ms);
 

@@ -11,18 +11,22 @@ struct lock_waiter {
 	struct lock_waiter *next;
 };
 
-static _Thread_local char self;
-
-const void *writer_lock_self(void)
+/* A number that no other thread ever has, not even one that comes after this one has ended. */
+uint64_t writer_lock_self(void)
 {
-	return &self;
+	static _Atomic uint64_t threads;
+	static _Thread_local uint64_t self;
+
+	if (!self)
+		self = atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed) + 1;
+	return self;
 }
 
 int writer_lock_open(struct writer_lock *lock)
 {
 	lock->held = false;
 	lock->first = lock->last = NULL;
-	atomic_store(&lock->owner, NULL);
+	atomic_store(&lock->owner, 0);
 	return pthread_mutex_init(&lock->mutex, NULL) ? status_fail(KV_NOMEM, "no memory for a mutex") : KV_OK;
 }
 
@@ -111,7 +115,7 @@ void writer_lock_give(struct writer_lock *lock)
 	struct lock_waiter *waiter;
 
 	pthread_mutex_lock(&lock->mutex);
-	atomic_store_explicit(&lock->owner, NULL, memory_order_relaxed);
+	atomic_store_explicit(&lock->owner, 0, memory_order_relaxed);
 	waiter = lock->first;
 	lock->held = waiter;
 	if (waiter) {

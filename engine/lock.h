@@ -14,7 +14,7 @@ struct writer_lock {
 	pthread_mutex_t mutex;
 	bool held;
 	struct lock_waiter *first, *last;
-	_Atomic(const void *) owner; /* the thread that holds it, or used its transaction last */
+	_Atomic uint64_t owner; /* the thread that holds it, or used its transaction last */
 };
 
 int writer_lock_open(struct writer_lock *lock);
@@ -26,6 +26,6 @@ int writer_lock_take(struct writer_lock *lock, uint64_t timeout_us);
 void writer_lock_give(struct writer_lock *lock);
 
 /* The calling thread, as writer_lock.owner names it. */
-const void *writer_lock_self(void);
+uint64_t writer_lock_self(void);
 
 #endif

@@ -60,6 +60,7 @@ void reclaim_add(struct reclaim *r, const struct retired *retired, size_t count,
 		e->birth = retired[i].birth;
 		e->replaced = replaced;
 		r->pages += e->count;
+		r->frames += page_is_frame(e->id) ? e->count : 0;
 	}
 }
 
@@ -121,6 +122,7 @@ static bool settle(struct reclaim *r, const struct reclaim_entry *e)
 	if (pin == READER_IDLE) {
 		store_free(r->store, e->id, e->count);
 		r->pages -= e->count;
+		r->frames -= page_is_frame(e->id) ? e->count : 0;
 		return true;
 	}
 	bucket = bucket_of(r, pin);
@@ -139,10 +141,12 @@ static void settle_fresh(struct reclaim *r, uint64_t durable)
 		struct reclaim_entry e = r->fresh.entries[i];
 		bool wait = !page_is_frame(e.id) && e.replaced > durable;
 
-		if (wait && !list_reserve(r, &r->undurable, 1))
+		if (wait && !list_reserve(r, &r->undurable, 1)) {
 			r->undurable.entries[r->undurable.count++] = e;
-		else if (wait || !settle(r, &e))
+			r->undurable_pages += e.count;
+		} else if (wait || !settle(r, &e)) {
 			r->fresh.entries[kept++] = e;
+		}
 	}
 	r->fresh.count = kept;
 }
@@ -156,6 +160,8 @@ static void settle_undurable(struct reclaim *r, uint64_t durable)
 
 		if (e.replaced > durable || !settle(r, &e))
 			r->undurable.entries[kept++] = e;
+		else
+			r->undurable_pages -= e.count;
 	}
 	r->undurable.count = kept;
 }

@@ -42,6 +42,8 @@ struct reclaim {
 	uint64_t *pins;
 	size_t pin_count, pin_room;
 	uint64_t pages;               /* held in all lists: frames and file pages */
+	uint64_t frames;              /* frames among them */
+	uint64_t undurable_pages;     /* file pages among them that wait for a checkpoint only */
 	uint64_t pinned;              /* file pages among them that readers hold */
 };
 

@@ -13,6 +13,14 @@ static int check_key(const kv_txn *txn, kv_slice key)
 	return KV_OK;
 }
 
+/* What is looked for may be longer than any key; it must only be there. */
+static int check_bound(kv_txn *txn, const kv_slice *key)
+{
+	if (!key || key->data || !key->size)
+		return KV_OK;
+	return txn_fail(txn, status_fail(KV_INVALID, "a key's data is NULL"));
+}
+
 static int check_value(kv_slice value)
 {
 	if (value.size > KV_MAX_VALUE)
@@ -31,7 +39,9 @@ int kv_get(kv_txn *txn, kv_table *table, kv_slice key, kv_slice *value)
 
 	if (rc)
 		return rc;
-	rc = tree_get(&state->tree, key, value);
+	rc = check_bound(txn, &key);
+	if (!rc)
+		rc = tree_get(&state->tree, key, value);
 	return rc < 0 ? txn_fail(txn, rc) : rc;
 }
 
@@ -43,7 +53,9 @@ int kv_get_many(kv_txn *txn, kv_table *table, size_t n, const kv_slice *keys, kv
 
 	if (!rc && n && (!keys || !values))
 		rc = status_fail(KV_INVALID, "kv_get_many: keys or values is NULL");
-	if (!rc)
+	for (size_t i = 0; i < n && !rc; i++)
+		rc = check_bound(txn, &keys[i]);
+	if (!rc && n)
 		rc = tree_get_many(&state->tree, n, keys, values, &present);
 	if (found)
 		*found = present;
@@ -69,6 +81,10 @@ int kv_count_range(kv_txn *txn, kv_table *table, const kv_slice *from, const kv_
 
 	if (!rc && !count)
 		rc = status_fail(KV_INVALID, "kv_count_range: count is NULL");
+	if (!rc)
+		rc = check_bound(txn, from);
+	if (!rc)
+		rc = check_bound(txn, to);
 	return txn_fail(txn, rc ? rc : tree_count_range(&state->tree, from, to, count));
 }
 
@@ -79,6 +95,8 @@ int kv_rank(kv_txn *txn, kv_table *table, kv_slice key, uint64_t *rank)
 
 	if (!rc && !rank)
 		rc = status_fail(KV_INVALID, "kv_rank: rank is NULL");
+	if (!rc)
+		rc = check_bound(txn, &key);
 	return txn_fail(txn, rc ? rc : tree_rank(&state->tree, key, rank));
 }
 
@@ -99,12 +117,6 @@ int kv_nth(kv_txn *txn, kv_table *table, uint64_t n, kv_slice *key, kv_slice *va
 
 /* ---- blind writes -------------------------------------------------------------------------- */
 
-/* The budget is the transaction's: shared by the tables that it writes to. */
-static size_t budget_of(const kv_txn *txn)
-{
-	return (size_t)(txn->db->options.batch_size / (txn->dirty_count ? txn->dirty_count : 1));
-}
-
 /* Do the deferred writes, which came in key order, all belong behind the tree's last entry? */
 static int follows_tree(const struct table_state *state, bool *follows)
 {
@@ -118,23 +130,42 @@ static int follows_tree(const struct table_state *state, bool *follows)
 	return KV_OK;
 }
 
-/* A full buffer is set aside by defer_add, to be merged with others; but one that only continues the
- * tree may as well be appended now. */
-static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slice value, enum defer_kind kind)
+/* The memory of a transaction's deferred writes is used up: the table that has most of it sets them
+ * aside, to be merged later; but what only continues a tree may as well be appended to it now, and
+ * very many runs are better applied. */
+static int relieve(kv_txn *txn)
 {
-	size_t budget = budget_of(txn);
+	struct table_state *largest = NULL;
 	bool follows = false;
 	int rc = KV_OK;
 
+	for (uint32_t i = 0; i < txn->touched_count; i++) {
+		struct table_state *state = txn->touched[i];
+
+		if (state->defer.count && (!largest || defer_bytes(&state->defer) > defer_bytes(&largest->defer)))
+			largest = state;
+	}
+	if (!largest)
+		return KV_OK;
+	if (!largest->defer.unsorted && !largest->defer.run_count)
+		rc = follows_tree(largest, &follows);
+	if (rc)
+		return rc;
+	if (!follows && largest->defer.run_count < DEFER_MANY_RUNS)
+		return defer_set_aside(&largest->defer, &txn->pool, txn->db->store);
+	rc = txn_apply(txn, largest);
+	return rc ? rc : txn_pressure(txn);
+}
+
+static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slice value, enum defer_kind kind)
+{
+	int rc;
+
 	if (kind != DEFER_DELETE)
 		txn_adds(txn);
-
-	if (state->defer.count && defer_full(&state->defer, budget) && !state->defer.unsorted && !state->defer.run_count)
-		rc = follows_tree(state, &follows);
-	if (!rc && follows)
-		rc = txn_apply(txn, state);
-	if (!rc)
-		rc = defer_add(&state->defer, txn->db->store, budget, key, value, kind);
+	rc = defer_add(&state->defer, &txn->pool, &txn->db->mem, key, value, kind);
+	if (!rc && txn->pool.bytes >= txn->db->options.batch_size)
+		rc = relieve(txn);
 	return txn_fail(txn, rc);
 }
 
@@ -268,15 +299,40 @@ int kv_reserve(kv_txn *txn, kv_table *table, kv_slice key, size_t size, void **d
 	return txn_fail(txn, rc);
 }
 
+/* A bound may be a slice of the very table: a copy stays what it is while that changes. */
+static int copy_bound(kv_txn *txn, const kv_slice *bound, kv_slice *copy)
+{
+	struct key_buffer *buffer;
+	int rc = check_bound(txn, bound);
+
+	if (rc || !bound)
+		return rc;
+	buffer = mem_resize(&txn->db->mem, NULL, 0, sizeof *buffer + bound->size);
+	if (!buffer)
+		return txn_fail(txn, status_fail(KV_NOMEM, "no memory for a key"));
+	buffer->size = bound->size;
+	buffer->next = txn->keys;
+	txn->keys = buffer;
+	if (bound->size)
+		memcpy(buffer->bytes, bound->data, bound->size);
+	*copy = kv_bytes(buffer->bytes, bound->size);
+	return KV_OK;
+}
+
 int kv_delete_range(kv_txn *txn, kv_table *table, const kv_slice *from, const kv_slice *to, uint64_t *removed)
 {
 	struct table_state *state;
+	kv_slice first, end;
 	uint64_t count = 0;
 	int rc = enter_direct(txn, table, kv_bytes(NULL, 0), &state);
 
+	if (!rc)
+		rc = copy_bound(txn, from, &first);
+	if (!rc)
+		rc = copy_bound(txn, to, &end);
 	if (rc)
 		return rc;
-	rc = tree_delete_range(&state->tree, from, to, &count);
+	rc = tree_delete_range(&state->tree, from ? &first : NULL, to ? &end : NULL, &count);
 	if (removed)
 		*removed = count;
 	return direct_done(txn, rc);

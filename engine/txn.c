@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#define FEW_FRAMES 256  /* too few to make a checkpoint for the sake of space */
+#define FEW_FRAMES 64   /* too few to make a checkpoint for the sake of space */
 #define MANY_PAGES 4096 /* enough to make one, in a small database */
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -52,7 +52,7 @@ int txn_check(kv_txn *txn)
 	if (txn->error)
 		return txn->error;
 	if (txn->kind == TXN_WRITER) {
-		_Atomic(const void *) *owner = &txn->db->lock.owner;
+		_Atomic uint64_t *owner = &txn->db->lock.owner;
 
 		/* It may have moved to another thread, which is the one that must not begin another. */
 		if (atomic_load_explicit(owner, memory_order_relaxed) != writer_lock_self())

@@ -25,6 +25,7 @@ struct retired { /* pages or frames from id on, born at birth, replaced by the l
  * again) since: giving back is idempotent, see store_ledger_undo. */
 struct ledger {
 	uint64_t txn;
+	uint64_t spill_at;       /* frames in use, by anybody, at which trees go to the file early */
 	bool reserve;            /* may use the pages kept for deletes and checkpoints (R6) */
 	bool applied;            /* store_ledger_apply has been here */
 	uint64_t *frames;

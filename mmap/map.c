@@ -24,21 +24,22 @@ static void *reserve(uint64_t bytes)
 }
 
 /* A process has 128 TiB of addresses. If every database took the largest piece that can be had, the
- * first 127 would leave nothing to the others; so each takes at most a 64th of the largest hole. */
-static uint64_t fair_share(void)
+ * first 127 would leave nothing to the others; so each takes at most a 128th of the largest hole
+ * (of two, hence 512 GiB at first): enough for a thousand. But a large file gets room to grow. */
+static uint64_t fair_share(uint64_t need)
 {
 	uint64_t bytes = DEFAULT_MAP;
 
 	while (bytes > GIB) {
-		void *hole = reserve(bytes * 64);
+		void *hole = reserve(bytes * 128);
 
 		if (hole) {
-			munmap(hole, (size_t)(bytes * 64));
+			munmap(hole, (size_t)(bytes * 128));
 			break;
 		}
 		bytes /= 2;
 	}
-	return bytes;
+	return bytes > 4 * need ? bytes : 4 * need;
 }
 
 /* Maps the file over bytes of address space that begin at a multiple of HUGE_PAGE, so that the
@@ -66,7 +67,7 @@ static uint8_t *map_aligned(const struct io_file *file, uint64_t bytes)
 
 int map_open(struct store *store, uint64_t want, uint64_t need)
 {
-	uint64_t bytes = want ? want : fair_share();
+	uint64_t bytes = want ? want : fair_share(need);
 
 	need = need ? (need + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : HUGE_PAGE;
 	bytes = bytes / HUGE_PAGE * HUGE_PAGE;

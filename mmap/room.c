@@ -141,6 +141,14 @@ int store_take(struct store *store, uint64_t count, bool reserve, uint64_t *firs
 	return claim(store, *first, count);
 }
 
+int store_ensure_usable(struct store *store, uint64_t pages, bool reserve)
+{
+	uint64_t need = pages + (reserve ? 0 : reserve_pages(store));
+	uint64_t usable = store->space.usable_count;
+
+	return usable < need ? grow(store, need - usable) : KV_OK;
+}
+
 int store_take_run(struct store *store, struct space_search *search, uint64_t count,
                    uint64_t before, bool reserve, struct run *run)
 {

@@ -28,7 +28,8 @@ struct store_options {
 	uint32_t file_mode;
 	uint64_t size_limit;     /* bytes; UINT64_MAX: none */
 	uint64_t map_size;       /* bytes of address space for the file, halved until it can be had;
-	                            0: up to 1 TiB, leaving room for a thousand other databases */
+	                            0: up to 1 TiB, or four times the file, leaving room for a
+	                            thousand other databases */
 	uint64_t arena_size;     /* bytes of frames at which it is full */
 	uint64_t arena_reserve;  /* bytes beyond, for readers' old frames, checkpoints and deletes */
 	bool read_only;
@@ -145,6 +146,10 @@ static inline void *store_frame(struct store *store, page_id id)
  * usable pages are kept back from ledgers that do not have `reserve` set (R6).
  * KV_FULL beyond the size limit, the mapping or the disk, with nothing changed. */
 int store_run_new(struct store *store, struct ledger *ledger, uint64_t count, uint64_t *first);
+
+/* Sees to it that this many pages are usable, growing the file if need be: before something is
+ * promised that only a later checkpoint writes. KV_FULL, with nothing changed. */
+int store_ensure_usable(struct store *store, uint64_t pages, bool reserve);
 
 /* Gives up count pages or frames from id on, born at birth: at once if the ledger's own
  * transaction made them (birth equals its id), else they are noted for the reclaimer.

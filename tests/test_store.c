@@ -178,23 +178,29 @@ static void a_page_with_two_parents_is_damage_and_changes_nothing(void **state)
 
 /* ---- flushes ------------------------------------------------------------------------------- */
 
-static void a_flush_is_contiguous_and_reads_back(void **state)
+static void a_flush_is_contiguous_and_reads_back_at_every_page_size(void **state)
 {
 	struct store_fixture *f = *state;
 	static page_id ids[MANY];
-	uint64_t breaks = 0;
 
-	open_ok(f);
-	assert_status(flush_pages(f, 0, MANY, ids), KV_OK);
-	for (int i = 1; i < MANY; i++)
-		breaks += page_number(ids[i]) != page_number(ids[i - 1]) + 1;
-	assert_int_equal(breaks, 0);
-	for (int i = 0; i < MANY; i++)
-		assert_page(f, ids[i], (unsigned)i);
-	commit_ok(f, ids[0]);
-	reopen(f, true);
-	for (int i = 0; i < MANY; i++)
-		assert_page(f, ids[i], (unsigned)i);
+	for (uint32_t size = 4096; size <= 65536; size *= 2) {
+		unsigned count = MANY * 4096 / size;
+
+		f->options.page_size = size;
+		open_ok(f);
+		assert_status(flush_pages(f, 0, count, ids), KV_OK);
+		for (unsigned i = 1; i < count; i++)
+			assert_int_equal(page_number(ids[i]), page_number(ids[i - 1]) + 1);
+		for (unsigned i = 0; i < count; i++)
+			assert_page(f, ids[i], i);
+		commit_ok(f, ids[0]);
+		reopen(f, true);
+		for (unsigned i = 0; i < count; i++)
+			assert_page(f, ids[i], i);
+		assert_int_equal(f->store->verified_count, count);
+		close_ok(f, true);
+		unlink(f->dir.file);
+	}
 }
 
 static void a_flush_guessed_too_high_takes_no_more_than_it_needs(void **state)
@@ -554,7 +560,7 @@ int main(void)
 		store_test(older_pages_wait_for_the_reclaimer),
 		store_test(what_is_not_in_use_cannot_be_given_up),
 		store_test(a_page_with_two_parents_is_damage_and_changes_nothing),
-		store_test(a_flush_is_contiguous_and_reads_back),
+		store_test(a_flush_is_contiguous_and_reads_back_at_every_page_size),
 		store_test(a_flush_guessed_too_high_takes_no_more_than_it_needs),
 		store_test(a_flush_fills_holes_before_the_file_grows),
 		store_test(frames_are_written_as_they_are),

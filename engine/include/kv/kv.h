@@ -10,7 +10,7 @@
  * does nothing else; kv_close there releases the child's memory and leaves the file alone.
  *
  * Slices: key and value slices handed out point into the database. In a reader they are valid
- * until kv_end; in a writer until its next write to the same table, at the longest until commit or
+ * until kv_end; in a writer until its next write to any table, at the longest until commit or
  * abort. Slices passed in are copied before the call returns.
  *
  * Errors: see kv/status.h. The first error inside a transaction sticks: later calls on it, and
@@ -255,8 +255,9 @@ typedef struct kv_cursor {
 	kv_txn *txn;
 	kv_table *table;
 	uint64_t stamp, generation; /* of the transaction and the tree that path belongs to */
-	void *saved;                /* writer: copy of the key it stands on */
+	void *saved;                /* writer: copy of the key it stands on, if that is long */
 	uint32_t saved_size;
+	uint8_t saved_short[64];    /* the same if it is short */
 	uint8_t place;
 	bool bounded_from, bounded_to, prefixed;
 	kv_slice from, to;
