@@ -18,10 +18,10 @@
 struct rebuild {
 	struct tree *tree;
 	struct tree_ops *ops;
-	struct tree_op op;   /* the next one */
+	struct tree_op op; /* the next one */
 	bool has_op;
 	struct builder builder;
-	uint64_t entries;    /* of the tree, as it becomes */
+	uint64_t entries; /* of the tree, as it becomes */
 };
 
 static int next_op(struct rebuild *r)
@@ -123,12 +123,14 @@ static bool worth_absorbing(const struct rebuild *r, page_id id, const uint8_t *
 	uint32_t page_size = r->tree->store->page_size;
 	uint32_t room = builder_room(&r->builder);
 
-	if (room == UINT32_MAX || room < page_size - page_size / 3 || tree_load(r->tree, id, 0, leaf))
+	if (room == UINT32_MAX || room < page_size - page_size / 3 ||
+	    tree_load(r->tree, id, 0, leaf))
 		return false;
 	return node_used(*leaf, page_size) - NODE_HEADER <= room;
 }
 
-static int pass_child(struct rebuild *r, uint32_t level, kv_slice separator, page_id id, uint64_t entries)
+static int pass_child(struct rebuild *r, uint32_t level, kv_slice separator, page_id id,
+                      uint64_t entries)
 {
 	const uint8_t *leaf;
 	int rc;
@@ -146,7 +148,8 @@ static int pass_child(struct rebuild *r, uint32_t level, kv_slice separator, pag
 }
 
 /* Merges the subtree with the operations below upper. lower: its separator in the old parent. */
-static int merge_node(struct rebuild *r, page_id id, uint32_t level, kv_slice lower, const kv_slice *upper)
+static int merge_node(struct rebuild *r, page_id id, uint32_t level, kv_slice lower,
+                      const kv_slice *upper)
 {
 	const uint8_t *node;
 	uint32_t count;
@@ -168,7 +171,8 @@ static int merge_node(struct rebuild *r, page_id id, uint32_t level, kv_slice lo
 		if (r->has_op && (!end || node_compare(r->op.key, *end) < 0))
 			rc = merge_node(r, node_child(node, i), level - 1, separator, end);
 		else
-			rc = pass_child(r, level - 1, separator, node_child(node, i), node_counts(node)[i]);
+			rc = pass_child(r, level - 1, separator, node_child(node, i),
+			                node_counts(node)[i]);
 	}
 	return rc ? rc : tree_node_retire(r->tree, id, node);
 }
@@ -178,7 +182,8 @@ static int rebuild_tree(struct rebuild *r, struct store_flush *flush)
 	struct tree *tree = r->tree;
 	page_id root;
 	uint32_t height;
-	int rc = builder_open(&r->builder, tree, flush, r->ops->in_order ? FILL_IN_ORDER : FILL_RANDOM);
+	int rc = builder_open(&r->builder, tree, flush,
+	                      r->ops->in_order ? FILL_IN_ORDER : FILL_RANDOM);
 
 	r->entries = tree->count;
 	if (!rc && tree->height)
@@ -232,7 +237,8 @@ int tree_apply(struct tree *tree, struct tree_ops *ops)
 
 	if (!r.has_op)
 		return rc;
-	rc = dense ? merge_all(&r, touched + ops->bytes / tree->store->page_size + 1) : apply_each(&r);
+	rc = dense ? merge_all(&r, touched + ops->bytes / tree->store->page_size + 1)
+	           : apply_each(&r);
 	if (!rc && dense && tree->height)
 		rc = tree_collapse(tree);
 	tree->finger_height = 0;

@@ -91,8 +91,8 @@ static int open_node(struct builder *b, uint32_t level, kv_slice separator)
 		memcpy(l->separator, separator.data, separator.size);
 	l->separator_size = separator.size;
 	l->entries = 0;
-	node_init(l->node, store->page_size, level ? PAGE_BRANCH : b->tree->leaf_type, (uint8_t)level,
-	          b->tree->ledger->txn, 0);
+	node_init(l->node, store->page_size, level ? PAGE_BRANCH : b->tree->leaf_type,
+	          (uint8_t)level, b->tree->ledger->txn, 0);
 	if (!level)
 		b->used = NODE_HEADER;
 	return KV_OK;
@@ -122,7 +122,8 @@ static int settle_node(struct builder *b, uint32_t level, page_id *id)
 	return rc;
 }
 
-static int add_child(struct builder *b, uint32_t level, kv_slice separator, page_id id, uint64_t entries);
+static int add_child(struct builder *b, uint32_t level, kv_slice separator, page_id id,
+                     uint64_t entries);
 
 static int finish_node(struct builder *b, uint32_t level)
 {
@@ -138,7 +139,8 @@ static int finish_node(struct builder *b, uint32_t level)
 }
 
 /* Adds a child to the open branch of the level; opens the next one when it is full. */
-static int add_child(struct builder *b, uint32_t level, kv_slice separator, page_id id, uint64_t entries)
+static int add_child(struct builder *b, uint32_t level, kv_slice separator, page_id id,
+                     uint64_t entries)
 {
 	struct build_level *l = &b->level[level];
 	uint32_t page_size = b->tree->store->page_size;
@@ -181,7 +183,8 @@ int builder_entry(struct builder *b, kv_slice key, kv_slice value, bool large)
 	uint32_t bytes = (uint32_t)(NODE_LEAF_OVERHEAD + key.size + value.size);
 	int rc;
 
-	if (!l->node || (b->used + bytes > b->fill && node_count(l->node) >= MIN_ENTRIES) || !node_append_leaf(l->node, page_size, key, value, large)) {
+	if (!l->node || (b->used + bytes > b->fill && node_count(l->node) >= MIN_ENTRIES) ||
+	    !node_append_leaf(l->node, page_size, key, value, large)) {
 		if (l->node) {
 			uint32_t last = node_count(l->node) - 1;
 
@@ -194,7 +197,9 @@ int builder_entry(struct builder *b, kv_slice key, kv_slice value, bool large)
 		if (rc)
 			return rc;
 		if (!node_append_leaf(l->node, page_size, key, value, large))
-			return status_fail(KV_CORRUPT, "an entry of %u bytes does not fit into an empty leaf", bytes);
+			return status_fail(KV_CORRUPT,
+			                   "an entry of %u bytes does not fit into an empty leaf",
+			                   bytes);
 	}
 	b->used += bytes;
 	l->entries++;
@@ -216,7 +221,8 @@ uint32_t builder_room(const struct builder *b)
 	return b->used < b->fill ? b->fill - b->used : 0;
 }
 
-int builder_subtree(struct builder *b, uint32_t level, kv_slice separator, page_id id, uint64_t entries)
+int builder_subtree(struct builder *b, uint32_t level, kv_slice separator, page_id id,
+                    uint64_t entries)
 {
 	for (uint32_t i = 0; i <= level; i++) {
 		int rc = b->level[i].node ? finish_node(b, i) : KV_OK;

@@ -38,15 +38,16 @@ static int name_key(const char *name, struct name_key *key)
 	if (!length)
 		return status_fail(KV_INVALID, "a table needs a name");
 	if (length > KV_MAX_TABLE_NAME)
-		return status_fail(KV_TOO_BIG, "a table's name of %zu bytes is longer than %d", length,
-		                   KV_MAX_TABLE_NAME);
+		return status_fail(KV_TOO_BIG, "a table's name of %zu bytes is longer than %d",
+		                   length, KV_MAX_TABLE_NAME);
 	key->bytes[0] = NAME_KEY;
 	memcpy(key->bytes + 1, name, length);
 	key->size = 1 + length;
 	return KV_OK;
 }
 
-void catalog_tree(kv_db *db, const struct snapshot *snapshot, struct ledger *ledger, struct tree *tree)
+void catalog_tree(kv_db *db, const struct snapshot *snapshot, struct ledger *ledger,
+                  struct tree *tree)
 {
 	memset(tree, 0, offsetof(struct tree, finger));
 	tree->store = db->store;
@@ -80,13 +81,15 @@ int catalog_record(const struct tree *catalog, uint64_t id, struct table_record 
 	if (rc)
 		return rc;
 	if (value.size != sizeof *record)
-		return status_fail(KV_CORRUPT, "the record of table %llu has %zu bytes", (unsigned long long)id,
-		                   value.size);
+		return status_fail(KV_CORRUPT, "the record of table %llu has %zu bytes",
+		                   (unsigned long long)id, value.size);
 	memcpy(record, value.data, sizeof *record);
 	/* A checkpoint may be repointing it (R20): one atomic load, from an 8-byte aligned place. */
 	record->root = __atomic_load_n((const uint64_t *)value.data, __ATOMIC_ACQUIRE);
-	if (record->height > KV_MAX_LEVELS || !record->root != !record->height || !root_is_plausible(catalog, value, record->root))
-		return status_fail(KV_CORRUPT, "the record of table %llu makes no sense", (unsigned long long)id);
+	if (record->height > KV_MAX_LEVELS || !record->root != !record->height ||
+	    !root_is_plausible(catalog, value, record->root))
+		return status_fail(KV_CORRUPT, "the record of table %llu makes no sense",
+		                   (unsigned long long)id);
 	return KV_OK;
 }
 
@@ -94,8 +97,8 @@ static int put_record(struct tree *catalog, uint64_t id, const struct table_reco
 {
 	struct table_key key = table_key(id);
 
-	return tree_put(catalog, kv_bytes(key.bytes, sizeof key.bytes), kv_bytes(record, sizeof *record), TREE_PUT,
-	                NULL, NULL);
+	return tree_put(catalog, kv_bytes(key.bytes, sizeof key.bytes),
+	                kv_bytes(record, sizeof *record), TREE_PUT, NULL, NULL);
 }
 
 int catalog_set_root(struct tree *catalog, uint64_t id, page_id root)
@@ -147,11 +150,11 @@ int catalog_store(kv_txn *txn, struct table_state *state)
 {
 	const struct tree *tree = &state->tree;
 	struct table_record record = {
-		.root = tree->root,
-		.count = tree->count,
-		.empty_since = tree->empty_since,
-		.height = tree->height,
-		.flags = tree->has_large ? RECORD_HAS_LARGE : 0,
+	        .root = tree->root,
+	        .count = tree->count,
+	        .empty_since = tree->empty_since,
+	        .height = tree->height,
+	        .flags = tree->has_large ? RECORD_HAS_LARGE : 0,
 	};
 
 	state->dirty = false;
@@ -215,7 +218,8 @@ static int registry_add(kv_db *db, uint64_t id, uint32_t position, kv_table **ta
 	t->db = db;
 	t->id = id;
 	t->slot = r->count;
-	memmove(r->by_id + position + 1, r->by_id + position, (r->count - position) * sizeof *r->by_id);
+	memmove(r->by_id + position + 1, r->by_id + position,
+	        (r->count - position) * sizeof *r->by_id);
 	r->by_id[position] = t->slot;
 	r->tables[r->count++] = t;
 	*table = t;
@@ -260,7 +264,8 @@ static int find_name(const struct tree *catalog, const struct name_key *key, uin
 	if (rc)
 		return rc;
 	if (value.size != sizeof *id)
-		return status_fail(KV_CORRUPT, "the catalog's entry of a table name has %zu bytes", value.size);
+		return status_fail(KV_CORRUPT, "the catalog's entry of a table name has %zu bytes",
+		                   value.size);
 	memcpy(id, value.data, sizeof *id);
 	return KV_OK;
 }
@@ -275,8 +280,8 @@ static int create_table(kv_txn *txn, const struct name_key *key, kv_table **tabl
 	rc = put_record(&txn->catalog, id, &record);
 
 	if (!rc)
-		rc = tree_put(&txn->catalog, kv_bytes(key->bytes, key->size), kv_bytes(&id, sizeof id), TREE_PUT, NULL,
-		              NULL);
+		rc = tree_put(&txn->catalog, kv_bytes(key->bytes, key->size),
+		              kv_bytes(&id, sizeof id), TREE_PUT, NULL, NULL);
 	if (!rc)
 		rc = registry_find(txn->db, id, table);
 	if (rc)
@@ -338,7 +343,8 @@ static int remove_name(kv_txn *txn, uint64_t id)
 	if (rc < 0)
 		return rc;
 	if (!search.found)
-		return status_fail(KV_CORRUPT, "table %llu has no name in the catalog", (unsigned long long)id);
+		return status_fail(KV_CORRUPT, "table %llu has no name in the catalog",
+		                   (unsigned long long)id);
 	return tree_remove(&txn->catalog, kv_bytes(search.key.bytes, search.key.size));
 }
 
@@ -359,8 +365,8 @@ int kv_table_rename(kv_txn *txn, kv_table *table, const char *name)
 	if (rc == KV_NOT_FOUND)
 		rc = remove_name(txn, table->id);
 	if (!rc)
-		rc = tree_put(&txn->catalog, kv_bytes(key.bytes, key.size), kv_bytes(&table->id, sizeof table->id),
-		              TREE_PUT, NULL, NULL);
+		rc = tree_put(&txn->catalog, kv_bytes(key.bytes, key.size),
+		              kv_bytes(&table->id, sizeof table->id), TREE_PUT, NULL, NULL);
 	return txn_fail(txn, rc);
 }
 
@@ -368,7 +374,8 @@ int kv_table_drop(kv_txn *txn, kv_table *table)
 {
 	struct table_state *state;
 	struct table_key key;
-	int rc = txn_enter_read(txn, table, &state); /* large values in the buffer become the tree's */
+	int rc = txn_enter_read(txn, table,
+	                        &state); /* large values in the buffer become the tree's */
 
 	if (!rc)
 		rc = txn_enter_write(txn, table, &state);
@@ -388,8 +395,8 @@ int kv_table_drop(kv_txn *txn, kv_table *table)
 }
 
 /* The name and the record at a path in the names. KV_NOT_FOUND behind the last name. */
-static int read_entry(const struct tree *catalog, const struct kv_level *path, char *name, uint64_t *id,
-                      struct table_record *record)
+static int read_entry(const struct tree *catalog, const struct kv_level *path, char *name,
+                      uint64_t *id, struct table_record *record)
 {
 	kv_slice key = node_key(path[0].page, path[0].index), value;
 	int rc;
@@ -405,11 +412,13 @@ static int read_entry(const struct tree *catalog, const struct kv_level *path, c
 	memcpy(name, (const char *)key.data + 1, key.size - 1);
 	name[key.size - 1] = '\0';
 	rc = catalog_record(catalog, *id, record);
-	return rc == KV_NOT_FOUND ? status_fail(KV_CORRUPT, "table \"%s\" has no record", name) : rc;
+	return rc == KV_NOT_FOUND ? status_fail(KV_CORRUPT, "table \"%s\" has no record", name)
+	                          : rc;
 }
 
 /* To the entry after that of name, also when the catalog has changed under the path. */
-static int next_entry(const struct tree *catalog, const char *name, uint64_t generation, struct kv_level *path)
+static int next_entry(const struct tree *catalog, const char *name, uint64_t generation,
+                      struct kv_level *path)
 {
 	struct name_key key;
 	bool equal;
@@ -424,7 +433,9 @@ static int next_entry(const struct tree *catalog, const char *name, uint64_t gen
 }
 
 int catalog_each(const struct tree *catalog,
-                 int (*fn)(void *arg, const char *name, uint64_t id, const struct table_record *record), void *arg)
+                 int (*fn)(void *arg, const char *name, uint64_t id,
+                           const struct table_record *record),
+                 void *arg)
 {
 	struct kv_level path[KV_MAX_LEVELS];
 	char name[KV_MAX_TABLE_NAME + 1];

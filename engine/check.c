@@ -24,8 +24,8 @@ static void tell(struct checker *c, uint64_t page, const char *what)
 	c->faults++;
 	if (!c->fault)
 		return;
-	snprintf(text, sizeof text, "%s%s%s%s", c->table ? "table \"" : "", c->table ? c->table : "",
-	         c->table ? "\": " : "", what);
+	snprintf(text, sizeof text, "%s%s%s%s", c->table ? "table \"" : "",
+	         c->table ? c->table : "", c->table ? "\": " : "", what);
 	c->fault(c->arg, page, text);
 }
 
@@ -43,7 +43,9 @@ static int tell_progress(struct checker *c, uint64_t more)
 	if (!c->progress || c->done - c->told < PROGRESS_PAGES)
 		return KV_OK;
 	c->told = c->done;
-	return c->progress(c->arg, c->done, c->pages) ? status_fail(KV_CANCELLED, "the check was cancelled") : KV_OK;
+	return c->progress(c->arg, c->done, c->pages)
+	               ? status_fail(KV_CANCELLED, "the check was cancelled")
+	               : KV_OK;
 }
 
 static int on_visit(void *arg, uint64_t first, uint64_t count)
@@ -77,13 +79,13 @@ static int walk_table(void *arg, const char *name, uint64_t id, const struct tab
 {
 	struct checker *c = arg;
 	struct tree tree = {
-		.store = c->db->store,
-		.leaf_type = PAGE_LEAF,
-		.root = record->root,
-		.height = record->height,
-		.count = record->count,
-		.empty_since = record->empty_since,
-		.has_large = record->flags & RECORD_HAS_LARGE,
+	        .store = c->db->store,
+	        .leaf_type = PAGE_LEAF,
+	        .root = record->root,
+	        .height = record->height,
+	        .count = record->count,
+	        .empty_since = record->empty_since,
+	        .has_large = record->flags & RECORD_HAS_LARGE,
 	};
 	int rc;
 
@@ -152,6 +154,7 @@ int kv_check(kv_db *db, kv_fault fault, kv_progress progress, void *arg)
 	mem_free(&db->mem, c.reached, bytes);
 	writer_lock_give(&db->lock);
 	if (!rc && c.faults)
-		rc = status_fail(KV_CORRUPT, "the check found %llu faults", (unsigned long long)c.faults);
+		rc = status_fail(KV_CORRUPT, "the check found %llu faults",
+		                 (unsigned long long)c.faults);
 	return rc;
 }

@@ -7,7 +7,8 @@
 
 #include "engine/engine.h"
 
-static int write_table(struct store_flush *flush, struct tree *catalog, uint64_t id, struct tree_written *written)
+static int write_table(struct store_flush *flush, struct tree *catalog, uint64_t id,
+                       struct tree_written *written)
 {
 	struct table_record record;
 	page_id place;
@@ -21,8 +22,9 @@ static int write_table(struct store_flush *flush, struct tree *catalog, uint64_t
 	return rc ? rc : catalog_set_root(catalog, id, place);
 }
 
-static int write_frames(kv_db *db, struct tree *catalog, struct ledger *ledger, const uint64_t *tables,
-                        size_t count, struct tree_written *written, page_id *root)
+static int write_frames(kv_db *db, struct tree *catalog, struct ledger *ledger,
+                        const uint64_t *tables, size_t count, struct tree_written *written,
+                        page_id *root)
 {
 	struct store *store = db->store;
 	struct store_flush flush;
@@ -38,12 +40,13 @@ static int write_frames(kv_db *db, struct tree *catalog, struct ledger *ledger, 
 	return store_flush_end(&flush, rc);
 }
 
-int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, const uint64_t *tables, size_t count,
-                     uint64_t next_table, struct snapshot *snapshot)
+int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, const uint64_t *tables,
+                     size_t count, uint64_t next_table, struct snapshot *snapshot)
 {
 	struct store *store = db->store;
 	struct tree_written written = {NULL, 0, 0};
-	struct store_state state = {.txn = ledger->txn, .next_table = next_table, .system_root = db->tip.system_root};
+	struct store_state state = {
+	        .txn = ledger->txn, .next_table = next_table, .system_root = db->tip.system_root};
 	int rc = write_frames(db, catalog, ledger, tables, count, &written, &state.catalog_root);
 
 	rc = tree_retire_written(store, ledger, &written, rc);
@@ -60,12 +63,12 @@ int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, con
 		return rc;
 	atomic_fetch_add_explicit(&db->checkpoints, 1, memory_order_relaxed);
 	*snapshot = (struct snapshot){
-		.txn = state.txn,
-		.catalog_root = state.catalog_root,
-		.catalog_count = state.catalog_count,
-		.catalog_height = state.catalog_height,
-		.next_table = next_table,
-		.system_root = state.system_root,
+	        .txn = state.txn,
+	        .catalog_root = state.catalog_root,
+	        .catalog_count = state.catalog_count,
+	        .catalog_height = state.catalog_height,
+	        .next_table = next_table,
+	        .system_root = state.system_root,
 	};
 	return KV_OK;
 }
@@ -97,7 +100,8 @@ int checkpoint_tip(kv_db *db)
 	if (db->tip.txn == db->durable)
 		return KV_OK;
 	catalog_tree(db, &db->tip, &ledger, &catalog);
-	rc = checkpoint_write(db, &catalog, &ledger, db->unflushed, db->unflushed_count, db->tip.next_table, &snapshot);
+	rc = checkpoint_write(db, &catalog, &ledger, db->unflushed, db->unflushed_count,
+	                      db->tip.next_table, &snapshot);
 	if (rc) {
 		store_ledger_undo(db->store, &ledger);
 	} else {
@@ -122,8 +126,10 @@ static int locked_checkpoint(kv_db *db)
 	rc = writer_lock_take(&db->lock, UINT64_MAX);
 	if (rc)
 		return rc;
-	rc = db->store->failed ? status_fail(KV_FAILED, "a write or sync failed earlier: reads only, until reopened")
-	                       : checkpoint_tip(db);
+	rc = db->store->failed
+	             ? status_fail(KV_FAILED,
+	                           "a write or sync failed earlier: reads only, until reopened")
+	             : checkpoint_tip(db);
 	writer_lock_give(&db->lock);
 	return rc;
 }

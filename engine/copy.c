@@ -31,7 +31,8 @@ static int copy_entries(struct copying *c, kv_table *source, kv_table *target)
 		rc = kv_cursor_first(&cursor);
 	while (!rc) {
 		rc = kv_put(c->writer, target, cursor.key, cursor.value);
-		if (!rc && ++c->done % PROGRESS_ENTRIES == 0 && c->progress && c->progress(c->arg, c->done, c->total))
+		if (!rc && ++c->done % PROGRESS_ENTRIES == 0 && c->progress &&
+		    c->progress(c->arg, c->done, c->total))
 			rc = status_fail(KV_CANCELLED, "the copy was cancelled");
 		if (!rc)
 			rc = kv_cursor_next(&cursor);
@@ -75,7 +76,8 @@ static int create_file(kv_db *db, const char *path)
 {
 	struct io *io = db->store->io;
 	struct io_file file = {.fd = -1};
-	int rc = io->ops->open(io, path, IO_READ | IO_WRITE | IO_CREATE | IO_EXCLUSIVE, db->options.file_mode, &file);
+	int rc = io->ops->open(io, path, IO_READ | IO_WRITE | IO_CREATE | IO_EXCLUSIVE,
+	                       db->options.file_mode, &file);
 
 	return rc ? rc : io->ops->close(io, &file);
 }

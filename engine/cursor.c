@@ -7,7 +7,7 @@
 enum place {
 	NOWHERE = 0,
 	ON_ENTRY,
-	ON_GAP,       /* between entries, where `saved` was: it has been deleted */
+	ON_GAP, /* between entries, where `saved` was: it has been deleted */
 	BEFORE_FIRST,
 	AFTER_LAST,
 };
@@ -58,7 +58,8 @@ int kv_cursor_prefix(kv_cursor *c, kv_slice prefix)
 static bool past_end(const kv_cursor *c, kv_slice key)
 {
 	if (c->prefixed)
-		return key.size < c->from.size || (c->from.size && memcmp(key.data, c->from.data, c->from.size));
+		return key.size < c->from.size ||
+		       (c->from.size && memcmp(key.data, c->from.data, c->from.size));
 	return c->bounded_to && node_compare(key, c->to) >= 0;
 }
 
@@ -119,7 +120,8 @@ static kv_slice saved_key(const kv_cursor *c)
 {
 	const struct key_buffer *buffer = c->saved;
 
-	return kv_bytes(c->saved_size <= sizeof c->saved_short ? c->saved_short : buffer->bytes, c->saved_size);
+	return kv_bytes(c->saved_size <= sizeof c->saved_short ? c->saved_short : buffer->bytes,
+	                c->saved_size);
 }
 
 static int save_key(kv_cursor *c)
@@ -160,7 +162,8 @@ static int land_forward(kv_cursor *c, const struct table_state *state, int rc)
 {
 	if (rc)
 		return stop(c, rc, AFTER_LAST);
-	if ((c->bounded_from || c->bounded_to) && past_end(c, node_key(c->path[0].page, c->path[0].index)))
+	if ((c->bounded_from || c->bounded_to) &&
+	    past_end(c, node_key(c->path[0].page, c->path[0].index)))
 		return stop(c, KV_NOT_FOUND, AFTER_LAST);
 	return land(c, state);
 }
@@ -184,7 +187,8 @@ int kv_cursor_first(kv_cursor *c)
 
 	if (rc)
 		return rc;
-	rc = c->bounded_from ? tree_seek(&state->tree, c->from, c->path, &equal) : tree_first(&state->tree, c->path);
+	rc = c->bounded_from ? tree_seek(&state->tree, c->from, c->path, &equal)
+	                     : tree_first(&state->tree, c->path);
 	return land_forward(c, state, rc);
 }
 
@@ -332,7 +336,9 @@ int kv_cursor_replace(kv_cursor *c, kv_slice value)
 	if (rc)
 		return rc;
 	if (value.size > KV_MAX_VALUE || (!value.data && value.size))
-		return txn_fail(c->txn, status_fail(KV_TOO_BIG, "the value is NULL or longer than %u bytes", KV_MAX_VALUE));
+		return txn_fail(c->txn,
+		                status_fail(KV_TOO_BIG, "the value is NULL or longer than %u bytes",
+		                            KV_MAX_VALUE));
 	txn_adds(c->txn);
 	rc = tree_put(&state->tree, saved_key(c), value, TREE_PUT, NULL, NULL);
 	if (!rc)

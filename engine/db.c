@@ -42,20 +42,24 @@ static int check_options(const kv_options *o)
 	if (o->flags & ~known)
 		return status_fail(KV_INVALID, "unknown flags %#x", o->flags & ~known);
 	if ((o->flags & KV_CREATE) && (o->flags & (KV_EXISTING | KV_READ_ONLY_DB)))
-		return status_fail(KV_INVALID, "KV_CREATE contradicts KV_EXISTING and KV_READ_ONLY_DB");
+		return status_fail(KV_INVALID,
+		                   "KV_CREATE contradicts KV_EXISTING and KV_READ_ONLY_DB");
 	if ((o->flags & KV_IN_MEMORY) && (o->flags & (KV_EXISTING | KV_READ_ONLY_DB)))
 		return status_fail(KV_INVALID, "a database in memory is always new and writable");
 	if (o->page_size && (o->page_size < KV_MIN_PAGE_SIZE || o->page_size > KV_MAX_PAGE_SIZE ||
 	                     (o->page_size & (o->page_size - 1))))
-		return status_fail(KV_INVALID, "a page size of %u is not a power of two from %u to %u", o->page_size,
-		                   KV_MIN_PAGE_SIZE, KV_MAX_PAGE_SIZE);
+		return status_fail(KV_INVALID,
+		                   "a page size of %u is not a power of two from %u to %u",
+		                   o->page_size, KV_MIN_PAGE_SIZE, KV_MAX_PAGE_SIZE);
 	if (o->durability > KV_NONE)
 		return status_fail(KV_INVALID, "unknown durability %u", o->durability);
 	if (o->arena_size && o->arena_size < LEAST_ARENA)
 		return status_fail(KV_INVALID, "an arena of %llu bytes is smaller than %llu",
-		                   (unsigned long long)o->arena_size, (unsigned long long)LEAST_ARENA);
+		                   (unsigned long long)o->arena_size,
+		                   (unsigned long long)LEAST_ARENA);
 	if (o->file_mode & ~0777u)
-		return status_fail(KV_INVALID, "a file mode of %o has more than permission bits", o->file_mode);
+		return status_fail(KV_INVALID, "a file mode of %o has more than permission bits",
+		                   o->file_mode);
 	return KV_OK;
 }
 
@@ -85,7 +89,8 @@ static void fill_options(kv_options *o)
 static int make_alive(kv_db *db)
 {
 	size_t size = (size_t)sysconf(_SC_PAGESIZE);
-	uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint32_t *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	                      0);
 
 	if (page == MAP_FAILED)
 		return status_fail(KV_NOMEM, "no memory for a page");
@@ -100,17 +105,17 @@ static int open_store(kv_db *db, const char *path)
 {
 	const kv_options *o = &db->options;
 	struct store_options so = {
-		.path = o->flags & KV_IN_MEMORY ? NULL : path,
-		.mem = db->mem,
-		.page_size = o->page_size,
-		.file_mode = o->file_mode,
-		.size_limit = o->size_limit,
-		.map_size = o->map_size,
-		.arena_size = o->arena_size,
-		.arena_reserve = o->arena_size,
-		.read_only = o->flags & KV_READ_ONLY_DB,
-		.existing = o->flags & (KV_EXISTING | KV_READ_ONLY_DB),
-		.accept_empty = o->flags & KV_CREATE,
+	        .path = o->flags & KV_IN_MEMORY ? NULL : path,
+	        .mem = db->mem,
+	        .page_size = o->page_size,
+	        .file_mode = o->file_mode,
+	        .size_limit = o->size_limit,
+	        .map_size = o->map_size,
+	        .arena_size = o->arena_size,
+	        .arena_reserve = o->arena_size,
+	        .read_only = o->flags & KV_READ_ONLY_DB,
+	        .existing = o->flags & (KV_EXISTING | KV_READ_ONLY_DB),
+	        .accept_empty = o->flags & KV_CREATE,
 	};
 	int rc = io_new(&db->mem, o->flags & KV_NO_URING, &so.io);
 
@@ -122,12 +127,12 @@ static void take_state(kv_db *db)
 	const struct store_state *s = &db->store->state;
 
 	db->tip = (struct snapshot){
-		.txn = s->txn,
-		.catalog_root = s->catalog_root,
-		.catalog_count = s->catalog_count,
-		.catalog_height = s->catalog_height,
-		.next_table = s->next_table ? s->next_table : 1,
-		.system_root = s->system_root,
+	        .txn = s->txn,
+	        .catalog_root = s->catalog_root,
+	        .catalog_count = s->catalog_count,
+	        .catalog_height = s->catalog_height,
+	        .next_table = s->next_table ? s->next_table : 1,
+	        .system_root = s->system_root,
 	};
 	/* 0 means "no pin" in a reader's slot. */
 	if (!db->tip.txn)
@@ -159,7 +164,8 @@ static void free_txn(kv_db *db, kv_txn *txn)
 
 static void free_readers(kv_db *db)
 {
-	for (struct reader_block *b = atomic_load(&db->snapshots.blocks); b; b = atomic_load(&b->next))
+	for (struct reader_block *b = atomic_load(&db->snapshots.blocks); b;
+	     b = atomic_load(&b->next))
 		for (size_t i = 0; i < READER_BLOCK; i++)
 			free_txn(db, b->readers[i].txn);
 	snapshots_free_blocks(&db->snapshots);
@@ -256,7 +262,8 @@ int kv_close(kv_db *db)
 	if (!db_alive(db))
 		return destroy(db, false, true);
 	if (snapshot_readers(&db->snapshots, &oldest))
-		return status_fail(KV_BUSY, "transactions are open: the oldest reads transaction %llu",
+		return status_fail(KV_BUSY,
+		                   "transactions are open: the oldest reads transaction %llu",
 		                   (unsigned long long)oldest);
 	if (db->writer->kind != TXN_FREE)
 		return status_fail(KV_BUSY, "a write transaction is open");
@@ -266,7 +273,9 @@ int kv_close(kv_db *db)
 	if (!db->store->read_only && !db->store->failed && !db->store->in_memory)
 		rc = checkpoint_tip(db);
 	else if (db->store->failed && db->tip.txn != db->durable)
-		rc = status_fail(KV_FAILED, "commits without durability are lost: a write or sync failed earlier");
+		rc = status_fail(
+		        KV_FAILED,
+		        "commits without durability are lost: a write or sync failed earlier");
 	clean = !rc && !db->store->failed && !db->store->read_only;
 	writer_lock_give(&db->lock);
 	closing = destroy(db, clean, false);

@@ -66,7 +66,8 @@ static int entry_compare(const struct defer_entry *a, const struct defer_entry *
 
 /* ---- collecting ---------------------------------------------------------------------------- */
 
-static uint8_t *chunk_space(struct defer *d, struct defer_pool *pool, const struct mem *mem, size_t size)
+static uint8_t *chunk_space(struct defer *d, struct defer_pool *pool, const struct mem *mem,
+                            size_t size)
 {
 	struct defer_chunk *chunk;
 	size_t room;
@@ -147,7 +148,8 @@ static void sort_run(struct defer_entry *e, size_t count)
 	}
 }
 
-static void merge_pair(const struct defer_entry *from, struct defer_entry *to, size_t middle, size_t end)
+static void merge_pair(const struct defer_entry *from, struct defer_entry *to, size_t middle,
+                       size_t end)
 {
 	size_t a = 0, b = middle, n = 0;
 
@@ -166,7 +168,8 @@ static void merge_pair(const struct defer_entry *from, struct defer_entry *to, s
 }
 
 /* One pass over the 11 bits of the heads from shift on, counting sort (LSD radix, stable). */
-static void radix_pass(const struct defer_entry *from, struct defer_entry *to, size_t count, unsigned shift)
+static void radix_pass(const struct defer_entry *from, struct defer_entry *to, size_t count,
+                       unsigned shift)
 {
 	size_t start[2049] = {0};
 
@@ -248,19 +251,22 @@ static int open_file(struct defer_pool *pool, struct store *store)
 	if (pool->has_file)
 		return KV_OK;
 	if (length >= sizeof directory)
-		return status_fail(KV_INVALID, "path of the database is too long for a temporary file");
+		return status_fail(KV_INVALID,
+		                   "path of the database is too long for a temporary file");
 	memcpy(directory, store->path ? store->path : "", length);
 	strcpy(directory + length, slash ? (length ? "" : "/") : ".");
 	rc = store->io->ops->open(store->io, store->in_memory ? "kv-runs" : directory,
-	                          IO_READ | IO_WRITE | (store->in_memory ? IO_MEMORY : IO_TEMPORARY), 0600, &pool->file);
+	                          IO_READ | IO_WRITE |
+	                                  (store->in_memory ? IO_MEMORY : IO_TEMPORARY),
+	                          0600, &pool->file);
 	pool->has_file = !rc;
 	pool->end = 0;
 	return rc;
 }
 
 /* Writes the sorted records of memory to the file; of equal keys all, in order: the merge chooses. */
-static int write_run(const struct defer *d, struct defer_pool *pool, struct store *store, uint8_t *buffer,
-                     struct defer_run *run)
+static int write_run(const struct defer *d, struct defer_pool *pool, struct store *store,
+                     uint8_t *buffer, struct defer_run *run)
 {
 	size_t filled = 0;
 	int rc = KV_OK;
@@ -275,7 +281,8 @@ static int write_run(const struct defer *d, struct defer_pool *pool, struct stor
 			for (size_t line = 0; line < 256; line += 64)
 				__builtin_prefetch(d->entries[i + 12].record + line);
 		if (filled + size > READ_BYTES) {
-			rc = store->io->ops->write(store->io, &pool->file, buffer, filled, pool->end);
+			rc = store->io->ops->write(store->io, &pool->file, buffer, filled,
+			                           pool->end);
 			pool->end += filled;
 			filled = 0;
 		}
@@ -301,7 +308,8 @@ int defer_set_aside(struct defer *d, struct defer_pool *pool, struct store *stor
 	if (rc)
 		return rc;
 	if (d->run_count == d->run_room) {
-		grown = mem_resize(&store->mem, d->runs, d->run_room * sizeof *grown, room * sizeof *grown);
+		grown = mem_resize(&store->mem, d->runs, d->run_room * sizeof *grown,
+		                   room * sizeof *grown);
 		if (!grown)
 			return status_fail(KV_NOMEM, "no memory for %zu runs", room);
 		d->runs = grown;
@@ -320,8 +328,8 @@ int defer_set_aside(struct defer *d, struct defer_pool *pool, struct store *stor
 	return rc;
 }
 
-int defer_add(struct defer *d, struct defer_pool *pool, const struct mem *mem, kv_slice key, kv_slice value,
-              enum defer_kind kind)
+int defer_add(struct defer *d, struct defer_pool *pool, const struct mem *mem, kv_slice key,
+              kv_slice value, enum defer_kind kind)
 {
 	struct record_head h = {(uint32_t)value.size, (uint16_t)key.size, (uint8_t)kind, 0};
 	struct defer_entry *e;
@@ -354,7 +362,7 @@ struct source {
 	const uint8_t *record; /* current; NULL at the end */
 	uint64_t head;
 	const struct defer_entry *entry, *entries_end; /* memory */
-	uint8_t *window;       /* run */
+	uint8_t *window;                               /* run */
 	size_t at, filled;
 	uint64_t offset, left; /* of what is not in the window yet */
 };
@@ -365,13 +373,15 @@ struct merge {
 	struct defer_pool *pool;
 	struct tree *tree;
 	struct source *sources;
-	uint32_t *heap;        /* indices of sources, smallest key on top; of equal keys the oldest source */
+	uint32_t *
+	        heap; /* indices of sources, smallest key on top; of equal keys the oldest source */
 	size_t count, heap_count;
-	uint8_t *out;          /* the last operation taken from a run */
+	uint8_t *out; /* the last operation taken from a run */
 	size_t out_room;
 };
 
-#define WINDOW_BYTES (READ_BYTES + (96u << 10)) /* a record always fits: key and inline value are below 64 KiB */
+#define WINDOW_BYTES \
+	(READ_BYTES + (96u << 10)) /* a record always fits: key and inline value are below 64 KiB */
 
 static int source_fill(struct merge *m, struct source *s)
 {
@@ -384,7 +394,8 @@ static int source_fill(struct merge *m, struct source *s)
 	if (want > s->left)
 		want = (size_t)s->left;
 	memmove(s->window, s->window + s->at, keep);
-	rc = store->io->ops->read(store->io, &m->pool->file, s->window + keep, want, s->offset, &got);
+	rc = store->io->ops->read(store->io, &m->pool->file, s->window + keep, want, s->offset,
+	                          &got);
 	if (!rc && got < want)
 		rc = status_fail(KV_IO, "the temporary file of deferred writes is short");
 	s->at = 0;
@@ -443,7 +454,8 @@ static void heap_down(struct merge *m, size_t i)
 
 		if (child >= m->heap_count)
 			break;
-		if (child + 1 < m->heap_count && source_before(m, m->heap[child + 1], m->heap[child]))
+		if (child + 1 < m->heap_count &&
+		    source_before(m, m->heap[child + 1], m->heap[child]))
 			child++;
 		if (!source_before(m, m->heap[child], moving))
 			break;
@@ -464,7 +476,8 @@ static int take_top(struct merge *m, struct tree_op *op)
 
 	if (s->window) {
 		if (m->out_room < size) {
-			uint8_t *grown = mem_resize(&m->tree->store->mem, m->out, m->out_room, size + 512);
+			uint8_t *grown = mem_resize(&m->tree->store->mem, m->out, m->out_room,
+			                            size + 512);
 
 			if (!grown)
 				return status_fail(KV_NOMEM, "no memory to merge deferred writes");
@@ -512,7 +525,8 @@ static int merge_next(struct tree_ops *ops, struct tree_op *op)
 	while (!rc && m->heap_count) {
 		const struct source *top = &m->sources[m->heap[0]];
 
-		if (top->head != entry_head(op->key) || node_compare(record_key(top->record), op->key))
+		if (top->head != entry_head(op->key) ||
+		    node_compare(record_key(top->record), op->key))
 			break;
 		rc = drop_op(m, op);
 		if (!rc)
@@ -542,7 +556,8 @@ static int merge_open(struct merge *m)
 			s->left = d->runs[i].size;
 			s->window = mem_resize(mem, NULL, 0, WINDOW_BYTES);
 			if (!s->window)
-				return status_fail(KV_NOMEM, "no memory to merge %zu runs", m->count);
+				return status_fail(KV_NOMEM, "no memory to merge %zu runs",
+				                   m->count);
 			m->ops.count += d->runs[i].count;
 			m->ops.bytes += d->runs[i].size;
 		} else {
@@ -573,8 +588,10 @@ static void merge_close(struct merge *m)
 
 int defer_apply(struct defer *d, struct defer_pool *pool, struct tree *tree)
 {
-	struct merge m = {.ops = {.next = merge_next, .in_order = !d->unsorted && !d->run_count}, .defer = d,
-	                  .pool = pool, .tree = tree};
+	struct merge m = {.ops = {.next = merge_next, .in_order = !d->unsorted && !d->run_count},
+	                  .defer = d,
+	                  .pool = pool,
+	                  .tree = tree};
 	int rc = sort_entries(d, &tree->store->mem);
 
 	if (!rc)

@@ -23,7 +23,7 @@
 struct defer_chunk;
 
 struct defer_entry {
-	uint64_t head;       /* first 8 key bytes, as a number that compares like them */
+	uint64_t head; /* first 8 key bytes, as a number that compares like them */
 	const uint8_t *record;
 };
 
@@ -38,17 +38,17 @@ struct defer {
 	struct defer_entry *entries;
 	size_t count, room;
 	bool unsorted;
-	struct defer_run *runs;     /* oldest first */
+	struct defer_run *runs; /* oldest first */
 	size_t run_count, run_room;
 };
 
 /* What the tables of one transaction share. */
 struct defer_pool {
-	size_t bytes;               /* of memory in all its tables */
+	size_t bytes; /* of memory in all its tables */
 	struct io_file file;
 	bool has_file;
-	uint64_t end;               /* where the next run begins in the file */
-	uint64_t runs;              /* in the file that are still wanted */
+	uint64_t end;  /* where the next run begins in the file */
+	uint64_t runs; /* in the file that are still wanted */
 };
 
 /* Runs of one table beyond which they are better applied than set aside: each wants memory to be merged. */
@@ -71,8 +71,8 @@ kv_slice defer_first(const struct defer *defer);
 enum defer_kind { DEFER_PUT = 0, DEFER_PUT_LARGE = 1, DEFER_DELETE = 2 };
 
 /* Collects one operation, in memory. KV_NOMEM. */
-int defer_add(struct defer *defer, struct defer_pool *pool, const struct mem *mem, kv_slice key, kv_slice value,
-              enum defer_kind kind);
+int defer_add(struct defer *defer, struct defer_pool *pool, const struct mem *mem, kv_slice key,
+              kv_slice value, enum defer_kind kind);
 
 /* Sorts what is in memory and moves it to the file. KV_NOMEM, KV_FULL, KV_IO. */
 int defer_set_aside(struct defer *defer, struct defer_pool *pool, struct store *store);

@@ -41,8 +41,8 @@ struct registry {
 struct kv_db {
 	struct mem mem;
 	struct store *store;
-	const uint32_t *alive;    /* 1; a page that reads 0 in a forked child */
-	kv_options options;       /* with the defaults filled in */
+	const uint32_t *alive; /* 1; a page that reads 0 in a forked child */
+	kv_options options;    /* with the defaults filled in */
 	struct writer_lock lock;
 	struct snapshots snapshots;
 	struct registry registry;
@@ -51,24 +51,24 @@ struct kv_db {
 	_Atomic uint64_t durable; /* (w) newest transaction that is on stable storage */
 	_Atomic uint64_t held;    /* pages that the reclaimer holds, for kv_info */
 
-	struct snapshot tip;      /* (w) the newest committed state */
-	uint64_t next_table;      /* (w) */
-	uint64_t *unflushed;      /* (w) ids of tables whose root in tip is a frame */
+	struct snapshot tip; /* (w) the newest committed state */
+	uint64_t next_table; /* (w) */
+	uint64_t *unflushed; /* (w) ids of tables whose root in tip is a frame */
 	size_t unflushed_count, unflushed_room;
-	struct reclaim reclaim;   /* (w) */
-	struct kv_txn *writer;    /* (w) the one write transaction's memory, used again and again */
+	struct reclaim reclaim; /* (w) */
+	struct kv_txn *writer;  /* (w) the one write transaction's memory, used again and again */
 	struct idle idle;
 };
 
 /* A table as one transaction sees it. */
 struct table_state {
 	struct tree tree;
-	struct defer defer;    /* writer: operations not applied yet */
+	struct defer defer; /* writer: operations not applied yet */
 	kv_table *table;
-	uint64_t stamp;        /* the transaction's stamp for which this is loaded */
-	int missing;           /* KV_OK, or KV_NO_TABLE / KV_DROPPED */
-	bool dirty;            /* (w) record must be written to the catalog */
-	void *reserved;        /* (w) kv_reserve's buffer for a large value, and what it is for */
+	uint64_t stamp; /* the transaction's stamp for which this is loaded */
+	int missing;    /* KV_OK, or KV_NO_TABLE / KV_DROPPED */
+	bool dirty;     /* (w) record must be written to the catalog */
+	void *reserved; /* (w) kv_reserve's buffer for a large value, and what it is for */
 	size_t reserved_size, reserved_key_size;
 };
 
@@ -76,12 +76,12 @@ enum txn_kind { TXN_FREE = 0, TXN_READER, TXN_WRITER };
 
 struct kv_txn {
 	kv_db *db;
-	_Atomic uint8_t kind;  /* enum txn_kind */
-	int error;             /* the first error: sticks */
+	_Atomic uint8_t kind; /* enum txn_kind */
+	int error;            /* the first error: sticks */
 	int durability;
 	uint64_t id;
-	uint64_t stamp;        /* changes whenever the states below no longer hold */
-	struct reader *reader; /* reader: its slot */
+	uint64_t stamp;           /* changes whenever the states below no longer hold */
+	struct reader *reader;    /* reader: its slot */
 	struct snapshot snapshot; /* reader: what it reads; writer: what it began from */
 	struct tree catalog;
 	uint64_t next_table;
@@ -89,11 +89,11 @@ struct kv_txn {
 	uint32_t state_room;
 	struct table_state **touched; /* those that this transaction has loaded */
 	uint32_t touched_count, touched_room;
-	struct defer_pool pool; /* (w) */
-	uint32_t dirty_count;  /* (w) */
-	struct ledger ledger;  /* (w) */
+	struct defer_pool pool;        /* (w) */
+	uint32_t dirty_count;          /* (w) */
+	struct ledger ledger;          /* (w) */
 	struct table_state *reserving; /* (w) the one with an unfinished kv_reserve */
-	struct key_buffer *keys; /* (w) memory for cursors' keys, freed at the end */
+	struct key_buffer *keys;       /* (w) memory for cursors' keys, freed at the end */
 };
 
 struct key_buffer {
@@ -151,7 +151,8 @@ static inline bool db_alive(const kv_db *db)
 	return *(const volatile uint32_t *)db->alive == 1;
 }
 
-void db_log(const kv_db *db, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void db_log(const kv_db *db, int level, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 
 /* ---- catalog.c ------------------------------------------------------------------------------ */
 
@@ -159,26 +160,28 @@ int catalog_load(kv_txn *txn, struct table_state *state);
 int catalog_store(kv_txn *txn, struct table_state *state);
 int catalog_record(const struct tree *catalog, uint64_t id, struct table_record *record);
 int catalog_set_root(struct tree *catalog, uint64_t id, page_id root);
-void catalog_tree(kv_db *db, const struct snapshot *snapshot, struct ledger *ledger, struct tree *tree);
+void catalog_tree(kv_db *db, const struct snapshot *snapshot, struct ledger *ledger,
+                  struct tree *tree);
 void registry_free(kv_db *db);
 int registry_find(kv_db *db, uint64_t id, kv_table **table);
 int txn_state(kv_txn *txn, kv_table *table, struct table_state **state);
 /* Every table of the catalog. */
 int catalog_each(const struct tree *catalog,
-                 int (*fn)(void *arg, const char *name, uint64_t id, const struct table_record *record), void *arg);
+                 int (*fn)(void *arg, const char *name, uint64_t id,
+                           const struct table_record *record),
+                 void *arg);
 
 /* ---- checkpoint.c ---------------------------------------------------------------------------- */
 
 /* Writes all frames reachable from the catalog (a tree of the ledger's transaction) to the file and
  * makes that state durable as transaction ledger->txn. tables: ids of those that may have frames.
  * On success the ledger holds what was replaced, and snapshot is what to publish. */
-int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, const uint64_t *tables, size_t count,
-                     uint64_t next_table, struct snapshot *snapshot);
+int checkpoint_write(kv_db *db, struct tree *catalog, struct ledger *ledger, const uint64_t *tables,
+                     size_t count, uint64_t next_table, struct snapshot *snapshot);
 /* Makes the tip durable. The caller holds the writer lock. */
 int checkpoint_tip(kv_db *db);
 /* Publishes, hands the ledger's retired pages to the reclaimer, empties the ledger, reclaims. */
 void db_reclaim(kv_db *db);
 void checkpoint_publish(kv_db *db, struct ledger *ledger, const struct snapshot *snapshot);
-
 
 #endif

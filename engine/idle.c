@@ -39,7 +39,8 @@ static bool wait_period(struct idle *idle)
 		until.tv_nsec -= 1000000000;
 	}
 	pthread_mutex_lock(&idle->mutex);
-	while (!idle->stop && pthread_cond_timedwait(&idle->wake, &idle->mutex, &until) != ETIMEDOUT)
+	while (!idle->stop &&
+	       pthread_cond_timedwait(&idle->wake, &idle->mutex, &until) != ETIMEDOUT)
 		;
 	stop = idle->stop;
 	pthread_mutex_unlock(&idle->mutex);
@@ -95,7 +96,8 @@ void idle_watch(kv_db *db)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	pthread_attr_destroy(&attr);
 	if (!idle->started)
-		db_log(db, KV_LOG_WARNING, "no thread to give memory back: it is kept until the database is closed");
+		db_log(db, KV_LOG_WARNING,
+		       "no thread to give memory back: it is kept until the database is closed");
 }
 
 void idle_close(struct idle *idle, bool abandon)

@@ -27,7 +27,9 @@ int writer_lock_open(struct writer_lock *lock)
 	lock->held = false;
 	lock->first = lock->last = NULL;
 	atomic_store(&lock->owner, 0);
-	return pthread_mutex_init(&lock->mutex, NULL) ? status_fail(KV_NOMEM, "no memory for a mutex") : KV_OK;
+	return pthread_mutex_init(&lock->mutex, NULL)
+	               ? status_fail(KV_NOMEM, "no memory for a mutex")
+	               : KV_OK;
 }
 
 void writer_lock_close(struct writer_lock *lock)
@@ -83,12 +85,15 @@ static int wait_turn(struct writer_lock *lock, uint64_t timeout_us)
 	lock->last = &waiter;
 	while (!waiter.granted && error != ETIMEDOUT)
 		error = forever ? pthread_cond_wait(&waiter.granted_cond, &lock->mutex)
-		                : pthread_cond_timedwait(&waiter.granted_cond, &lock->mutex, &deadline);
+		                : pthread_cond_timedwait(&waiter.granted_cond, &lock->mutex,
+		                                         &deadline);
 	if (!waiter.granted)
 		leave_queue(lock, &waiter);
 	pthread_cond_destroy(&waiter.granted_cond);
-	return waiter.granted ? KV_OK : status_fail(KV_TIMEOUT, "the writer lock was not free within %llu us",
-	                                            (unsigned long long)timeout_us);
+	return waiter.granted
+	               ? KV_OK
+	               : status_fail(KV_TIMEOUT, "the writer lock was not free within %llu us",
+	                             (unsigned long long)timeout_us);
 }
 
 int writer_lock_take(struct writer_lock *lock, uint64_t timeout_us)

@@ -4,7 +4,8 @@
 
 #include "mmap/status.h"
 
-void reclaim_open(struct reclaim *r, const struct mem *mem, struct store *store, struct snapshots *snapshots)
+void reclaim_open(struct reclaim *r, const struct mem *mem, struct store *store,
+                  struct snapshots *snapshots)
 {
 	memset(r, 0, sizeof *r);
 	r->mem = *mem;
@@ -37,7 +38,8 @@ static int list_reserve(struct reclaim *r, struct reclaim_list *list, size_t mor
 		return KV_OK;
 	while (room - list->count < more)
 		room *= 2;
-	grown = mem_resize(&r->mem, list->entries, list->room * sizeof *grown, room * sizeof *grown);
+	grown = mem_resize(&r->mem, list->entries, list->room * sizeof *grown,
+	                   room * sizeof *grown);
 	if (!grown)
 		return status_fail(KV_NOMEM, "no memory to remember %zu replaced pages", room);
 	list->entries = grown;
@@ -98,15 +100,16 @@ static struct reclaim_bucket *bucket_of(struct reclaim *r, uint64_t pin)
 		return &r->buckets[low];
 	if (r->bucket_count == r->bucket_room) {
 		size_t room = r->bucket_room ? 2 * r->bucket_room : 8;
-		struct reclaim_bucket *grown = mem_resize(&r->mem, r->buckets, r->bucket_room * sizeof *grown,
-		                                          room * sizeof *grown);
+		struct reclaim_bucket *grown = mem_resize(
+		        &r->mem, r->buckets, r->bucket_room * sizeof *grown, room * sizeof *grown);
 
 		if (!grown)
 			return NULL;
 		r->buckets = grown;
 		r->bucket_room = room;
 	}
-	memmove(&r->buckets[low + 1], &r->buckets[low], (r->bucket_count - low) * sizeof *r->buckets);
+	memmove(&r->buckets[low + 1], &r->buckets[low],
+	        (r->bucket_count - low) * sizeof *r->buckets);
 	memset(&r->buckets[low], 0, sizeof *r->buckets);
 	r->buckets[low].pin = pin;
 	r->bucket_count++;
@@ -200,7 +203,8 @@ static void settle_bucket(struct reclaim *r, uint64_t pin)
 		return;
 	}
 	list_free(r, &list);
-	memmove(bucket, bucket + 1, (size_t)(r->buckets + r->bucket_count - bucket - 1) * sizeof *bucket);
+	memmove(bucket, bucket + 1,
+	        (size_t)(r->buckets + r->bucket_count - bucket - 1) * sizeof *bucket);
 	r->bucket_count--;
 }
 

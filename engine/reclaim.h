@@ -34,26 +34,28 @@ struct reclaim {
 	struct mem mem;
 	struct store *store;
 	struct snapshots *snapshots;
-	struct reclaim_list fresh;    /* not looked at yet */
-	struct reclaim_list undurable; /* file pages whose replacement is not durable yet */
-	uint64_t settled_durable;      /* `durable` of the last run */
+	struct reclaim_list fresh;      /* not looked at yet */
+	struct reclaim_list undurable;  /* file pages whose replacement is not durable yet */
+	uint64_t settled_durable;       /* `durable` of the last run */
 	struct reclaim_bucket *buckets; /* by pin, ascending */
 	size_t bucket_count, bucket_room;
 	uint64_t *pins;
 	size_t pin_count, pin_room;
-	uint64_t pages;               /* held in all lists: frames and file pages */
-	uint64_t frames;              /* frames among them */
-	uint64_t undurable_pages;     /* file pages among them that wait for a checkpoint only */
-	uint64_t pinned;              /* file pages among them that readers hold */
+	uint64_t pages;           /* held in all lists: frames and file pages */
+	uint64_t frames;          /* frames among them */
+	uint64_t undurable_pages; /* file pages among them that wait for a checkpoint only */
+	uint64_t pinned;          /* file pages among them that readers hold */
 };
 
-void reclaim_open(struct reclaim *reclaim, const struct mem *mem, struct store *store, struct snapshots *snapshots);
+void reclaim_open(struct reclaim *reclaim, const struct mem *mem, struct store *store,
+                  struct snapshots *snapshots);
 void reclaim_close(struct reclaim *reclaim);
 
 /* Makes sure that the next reclaim_add of this many entries cannot fail. KV_NOMEM. */
 int reclaim_reserve(struct reclaim *reclaim, size_t count);
 /* Takes over what transaction `replaced` retired. */
-void reclaim_add(struct reclaim *reclaim, const struct retired *retired, size_t count, uint64_t replaced);
+void reclaim_add(struct reclaim *reclaim, const struct retired *retired, size_t count,
+                 uint64_t replaced);
 
 /* Frees what may be freed, given that everything retired is visible and everything up to `durable`
  * is durable. Short of memory it frees less, and loses nothing. */

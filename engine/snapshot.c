@@ -18,7 +18,8 @@ void snapshot_publish(struct snapshots *s, const struct snapshot *snapshot)
 
 	memcpy(words, snapshot, sizeof words);
 	for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
-		atomic_store_explicit(&s->ring[next % SNAPSHOT_RING][i], words[i], memory_order_relaxed);
+		atomic_store_explicit(&s->ring[next % SNAPSHOT_RING][i], words[i],
+		                      memory_order_relaxed);
 	atomic_store_explicit(&s->visible, next, memory_order_release);
 }
 
@@ -30,7 +31,8 @@ uint64_t reader_pin(struct snapshots *s, struct reader *reader, struct snapshot 
 	do {
 		seen = atomic_load_explicit(&s->visible, memory_order_acquire);
 		for (size_t i = 0; i < SNAPSHOT_WORDS; i++)
-			words[i] = atomic_load_explicit(&s->ring[seen % SNAPSHOT_RING][i], memory_order_relaxed);
+			words[i] = atomic_load_explicit(&s->ring[seen % SNAPSHOT_RING][i],
+			                                memory_order_relaxed);
 		/* The exchange is a full barrier on every machine, and the cheapest one on x86. */
 		atomic_exchange_explicit(&reader->pin, words[0], memory_order_seq_cst);
 		atomic_thread_fence(memory_order_seq_cst);
@@ -48,15 +50,15 @@ static struct reader *try_slot(struct snapshots *s, struct reader *reader, uint6
 	uint64_t used;
 
 	if (atomic_load_explicit(&reader->taken, memory_order_relaxed) ||
-	    !atomic_compare_exchange_strong_explicit(&reader->taken, &expected, 1, memory_order_acquire,
-	                                             memory_order_relaxed))
+	    !atomic_compare_exchange_strong_explicit(&reader->taken, &expected, 1,
+	                                             memory_order_acquire, memory_order_relaxed))
 		return NULL;
 	slot_hint = (uint32_t)index;
 	used = atomic_load_explicit(&s->slots_used, memory_order_relaxed);
 	/* Sequentially consistent: the reclaimer must see the slot before it can miss its pin. */
 	while (used <= index &&
-	       !atomic_compare_exchange_weak_explicit(&s->slots_used, &used, index + 1, memory_order_seq_cst,
-	                                              memory_order_relaxed))
+	       !atomic_compare_exchange_weak_explicit(&s->slots_used, &used, index + 1,
+	                                              memory_order_seq_cst, memory_order_relaxed))
 		;
 	return reader;
 }
@@ -76,7 +78,8 @@ static struct reader_block *block_at(struct snapshots *s, _Atomic(struct reader_
 		return NULL;
 	mine = (struct reader_block *)(((uintptr_t)raw + 64) & ~(uintptr_t)63);
 	((unsigned char *)mine)[-1] = (unsigned char)((uintptr_t)mine - (uintptr_t)raw);
-	if (atomic_compare_exchange_strong_explicit(link, &block, mine, memory_order_acq_rel, memory_order_acquire))
+	if (atomic_compare_exchange_strong_explicit(link, &block, mine, memory_order_acq_rel,
+	                                            memory_order_acquire))
 		return mine;
 	mem_free(&s->mem, raw, sizeof *mine + 64);
 	return block;
@@ -141,7 +144,8 @@ static int push_pin(struct snapshots *s, uint64_t pin, uint64_t **pins, size_t *
 {
 	if (*count == *room) {
 		size_t larger = *room ? 2 * *room : 64;
-		uint64_t *grown = mem_resize(&s->mem, *pins, *room * sizeof **pins, larger * sizeof **pins);
+		uint64_t *grown = mem_resize(&s->mem, *pins, *room * sizeof **pins,
+		                             larger * sizeof **pins);
 
 		if (!grown)
 			return status_fail(KV_NOMEM, "no memory to list %zu readers", larger);
@@ -173,10 +177,12 @@ int snapshot_pins(struct snapshots *s, uint64_t **pins, size_t *count, size_t *r
 	*count = 0;
 	atomic_thread_fence(memory_order_seq_cst);
 	used = atomic_load_explicit(&s->slots_used, memory_order_seq_cst);
-	for (struct reader_block *b = atomic_load(&s->blocks); b && index < used; b = atomic_load(&b->next)) {
+	for (struct reader_block *b = atomic_load(&s->blocks); b && index < used;
+	     b = atomic_load(&b->next)) {
 		for (uint64_t i = 0; i < READER_BLOCK && index < used; i++, index++) {
 			/* Acquire: see reader_release. */
-			uint64_t pin = atomic_load_explicit(&b->readers[i].pin, memory_order_acquire);
+			uint64_t pin = atomic_load_explicit(&b->readers[i].pin,
+			                                    memory_order_acquire);
 
 			if (pin != READER_IDLE && push_pin(s, pin, pins, count, room))
 				return KV_NOMEM;

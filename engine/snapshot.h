@@ -36,7 +36,7 @@ struct snapshot {
 struct reader {
 	_Alignas(64) _Atomic uint64_t pin; /* the snapshot's transaction, or READER_IDLE */
 	_Atomic uint32_t taken;
-	struct kv_txn *txn;                /* made on first use, kept */
+	struct kv_txn *txn; /* made on first use, kept */
 };
 
 #define READER_BLOCK 32

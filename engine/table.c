@@ -24,7 +24,8 @@ static int check_bound(kv_txn *txn, const kv_slice *key)
 static int check_value(kv_slice value)
 {
 	if (value.size > KV_MAX_VALUE)
-		return status_fail(KV_TOO_BIG, "a value of %zu bytes is longer than %u", value.size, KV_MAX_VALUE);
+		return status_fail(KV_TOO_BIG, "a value of %zu bytes is longer than %u", value.size,
+		                   KV_MAX_VALUE);
 	if (!value.data && value.size)
 		return status_fail(KV_INVALID, "the value's data is NULL");
 	return KV_OK;
@@ -45,7 +46,8 @@ int kv_get(kv_txn *txn, kv_table *table, kv_slice key, kv_slice *value)
 	return rc < 0 ? txn_fail(txn, rc) : rc;
 }
 
-int kv_get_many(kv_txn *txn, kv_table *table, size_t n, const kv_slice *keys, kv_slice *values, size_t *found)
+int kv_get_many(kv_txn *txn, kv_table *table, size_t n, const kv_slice *keys, kv_slice *values,
+                size_t *found)
 {
 	struct table_state *state;
 	size_t present = 0;
@@ -74,7 +76,8 @@ int kv_count(kv_txn *txn, kv_table *table, uint64_t *count)
 	return rc;
 }
 
-int kv_count_range(kv_txn *txn, kv_table *table, const kv_slice *from, const kv_slice *to, uint64_t *count)
+int kv_count_range(kv_txn *txn, kv_table *table, const kv_slice *from, const kv_slice *to,
+                   uint64_t *count)
 {
 	struct table_state *state;
 	int rc = txn_enter_read(txn, table, &state);
@@ -126,7 +129,8 @@ static int follows_tree(const struct table_state *state, bool *follows)
 	*follows = rc == KV_NOT_FOUND;
 	if (rc)
 		return rc < 0 ? rc : KV_OK;
-	*follows = node_compare(node_key(path[0].page, path[0].index), defer_first(&state->defer)) < 0;
+	*follows = node_compare(node_key(path[0].page, path[0].index), defer_first(&state->defer)) <
+	           0;
 	return KV_OK;
 }
 
@@ -142,7 +146,8 @@ static int relieve(kv_txn *txn)
 	for (uint32_t i = 0; i < txn->touched_count; i++) {
 		struct table_state *state = txn->touched[i];
 
-		if (state->defer.count && (!largest || defer_bytes(&state->defer) > defer_bytes(&largest->defer)))
+		if (state->defer.count &&
+		    (!largest || defer_bytes(&state->defer) > defer_bytes(&largest->defer)))
 			largest = state;
 	}
 	if (!largest)
@@ -157,7 +162,8 @@ static int relieve(kv_txn *txn)
 	return rc ? rc : txn_pressure(txn);
 }
 
-static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slice value, enum defer_kind kind)
+static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slice value,
+                   enum defer_kind kind)
 {
 	int rc;
 
@@ -237,7 +243,8 @@ int kv_put_if_absent(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value,
 		return rc;
 	txn_adds(txn);
 	rc = check_value(value);
-	return direct_done(txn, rc ? rc : tree_put(&state->tree, key, value, TREE_PUT_ABSENT, old, NULL));
+	return direct_done(
+	        txn, rc ? rc : tree_put(&state->tree, key, value, TREE_PUT_ABSENT, old, NULL));
 }
 
 int kv_append(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value)
@@ -249,7 +256,8 @@ int kv_append(kv_txn *txn, kv_table *table, kv_slice key, kv_slice value)
 		return rc;
 	txn_adds(txn);
 	rc = check_value(value);
-	return direct_done(txn, rc ? rc : tree_put(&state->tree, key, value, TREE_PUT_LAST, NULL, NULL));
+	return direct_done(txn,
+	                   rc ? rc : tree_put(&state->tree, key, value, TREE_PUT_LAST, NULL, NULL));
 }
 
 int kv_remove(kv_txn *txn, kv_table *table, kv_slice key)
@@ -261,7 +269,8 @@ int kv_remove(kv_txn *txn, kv_table *table, kv_slice key)
 }
 
 /* A large value is collected in memory and written at the transaction's next call. */
-static int reserve_large(kv_txn *txn, struct table_state *state, kv_slice key, size_t size, void **data)
+static int reserve_large(kv_txn *txn, struct table_state *state, kv_slice key, size_t size,
+                         void **data)
 {
 	uint8_t *buffer = mem_new(&txn->db->mem, key.size + size);
 
@@ -288,7 +297,8 @@ int kv_reserve(kv_txn *txn, kv_table *table, kv_slice key, size_t size, void **d
 	if (!data)
 		rc = status_fail(KV_INVALID, "kv_reserve: data is NULL");
 	else if (size > KV_MAX_VALUE)
-		rc = status_fail(KV_TOO_BIG, "a value of %zu bytes is longer than %u", size, KV_MAX_VALUE);
+		rc = status_fail(KV_TOO_BIG, "a value of %zu bytes is longer than %u", size,
+		                 KV_MAX_VALUE);
 	else if (!node_fits_inline(txn->db->store->page_size, key.size, size))
 		return txn_fail(txn, reserve_large(txn, state, key, size, data));
 	if (rc)
@@ -319,7 +329,8 @@ static int copy_bound(kv_txn *txn, const kv_slice *bound, kv_slice *copy)
 	return KV_OK;
 }
 
-int kv_delete_range(kv_txn *txn, kv_table *table, const kv_slice *from, const kv_slice *to, uint64_t *removed)
+int kv_delete_range(kv_txn *txn, kv_table *table, const kv_slice *from, const kv_slice *to,
+                    uint64_t *removed)
 {
 	struct table_state *state;
 	kv_slice first, end;

@@ -15,8 +15,8 @@
 
 int txn_fail(kv_txn *txn, int rc)
 {
-	bool refused = rc == KV_READ_ONLY || rc == KV_INVALID || rc == KV_TOO_BIG || rc == KV_NO_TABLE ||
-	               rc == KV_DROPPED || rc == KV_ORDER;
+	bool refused = rc == KV_READ_ONLY || rc == KV_INVALID || rc == KV_TOO_BIG ||
+	               rc == KV_NO_TABLE || rc == KV_DROPPED || rc == KV_ORDER;
 
 	if (!txn || txn->kind == TXN_FREE)
 		return rc;
@@ -32,7 +32,8 @@ static int finish_reserve(kv_txn *txn)
 {
 	struct table_state *state = txn->reserving;
 	kv_slice key = kv_bytes(state->reserved, state->reserved_key_size);
-	kv_slice value = kv_bytes((uint8_t *)state->reserved + key.size, state->reserved_size - key.size);
+	kv_slice value = kv_bytes((uint8_t *)state->reserved + key.size,
+	                          state->reserved_size - key.size);
 	int rc = tree_put(&state->tree, key, value, TREE_PUT, NULL, NULL);
 
 	txn->reserving = NULL;
@@ -70,7 +71,8 @@ static int grow_states(kv_txn *txn, uint32_t slot)
 
 	while (room <= slot)
 		room *= 2;
-	grown = mem_resize(&txn->db->mem, txn->states, txn->state_room * sizeof(struct table_state *),
+	grown = mem_resize(&txn->db->mem, txn->states,
+	                   txn->state_room * sizeof(struct table_state *),
 	                   room * sizeof(struct table_state *));
 	if (!grown)
 		return status_fail(KV_NOMEM, "no memory for a table's state");
@@ -87,7 +89,8 @@ static int grow_touched(kv_txn *txn)
 
 	if (txn->touched_count < txn->touched_room)
 		return KV_OK;
-	grown = mem_resize(&txn->db->mem, txn->touched, txn->touched_room * sizeof(struct table_state *),
+	grown = mem_resize(&txn->db->mem, txn->touched,
+	                   txn->touched_room * sizeof(struct table_state *),
 	                   room * sizeof(struct table_state *));
 	if (!grown)
 		return status_fail(KV_NOMEM, "no memory for a table's state");
@@ -126,8 +129,9 @@ int txn_enter(kv_txn *txn, kv_table *table, struct table_state **state)
 	if (rc)
 		return rc;
 	if (!table || table->db != txn->db)
-		return txn_fail(txn, status_fail(KV_INVALID, table ? "the table belongs to another database"
-		                                                   : "the table is NULL"));
+		return txn_fail(
+		        txn, status_fail(KV_INVALID, table ? "the table belongs to another database"
+		                                           : "the table is NULL"));
 	if (table->slot >= txn->state_room || !txn->states[table->slot] ||
 	    txn->states[table->slot]->stamp != txn->stamp) {
 		rc = load_state(txn, table);
@@ -136,9 +140,10 @@ int txn_enter(kv_txn *txn, kv_table *table, struct table_state **state)
 	}
 	*state = txn->states[table->slot];
 	if ((*state)->missing)
-		return txn_fail(txn, status_fail((*state)->missing, (*state)->missing == KV_DROPPED
-		                                                            ? "the table has been dropped"
-		                                                            : "the table is newer than the snapshot"));
+		return txn_fail(txn, status_fail((*state)->missing,
+		                                 (*state)->missing == KV_DROPPED
+		                                         ? "the table has been dropped"
+		                                         : "the table is newer than the snapshot"));
 	return KV_OK;
 }
 
@@ -239,7 +244,8 @@ static bool space_short(const kv_db *db, uint64_t dirty)
 
 	if (reclaim->undurable_pages > live / 4 + MANY_PAGES)
 		return true;
-	return dirty >= FEW_FRAMES && reclaim->pinned >= live / 4 && reclaim->pinned + dirty > live + live / 10;
+	return dirty >= FEW_FRAMES && reclaim->pinned >= live / 4 &&
+	       reclaim->pinned + dirty > live + live / 10;
 }
 
 /* With the lock held: makes room in the arena before the transaction begins, where it may take as
@@ -257,8 +263,10 @@ static int make_room(kv_db *db)
 	if (rc || arena->used < arena->limit + (arena->room - arena->limit) / 2)
 		return rc;
 	snapshot_readers(&db->snapshots, &oldest);
-	return status_fail(KV_READERS, "readers hold %llu changed pages in memory; the oldest reads transaction %llu",
-	                   (unsigned long long)db->reclaim.frames, (unsigned long long)oldest);
+	return status_fail(
+	        KV_READERS,
+	        "readers hold %llu changed pages in memory; the oldest reads transaction %llu",
+	        (unsigned long long)db->reclaim.frames, (unsigned long long)oldest);
 }
 
 /* A share of the arena is the transaction's own, whatever readers hold of the rest. */
@@ -283,7 +291,8 @@ static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn *
 	if (rc)
 		return rc;
 	if (db->store->failed)
-		rc = status_fail(KV_FAILED, "a write or sync failed earlier (%s): reads only, until reopened",
+		rc = status_fail(KV_FAILED,
+		                 "a write or sync failed earlier (%s): reads only, until reopened",
 		                 kv_strerror(db->store->failed));
 	if (!rc)
 		rc = make_room(db);
@@ -326,7 +335,8 @@ int kv_begin_write(kv_db *db, uint64_t timeout_us, int durability, kv_txn **txn)
 	if (durability == KV_DURABILITY_DEFAULT)
 		durability = (int)db->options.durability;
 	if (!txn || (durability != KV_IMMEDIATE && durability != KV_NONE))
-		return status_fail(KV_INVALID, txn ? "unknown durability %d" : "txn is NULL (%d)", durability);
+		return status_fail(KV_INVALID, txn ? "unknown durability %d" : "txn is NULL (%d)",
+		                   durability);
 	return begin_writer(db, timeout_us, durability, txn);
 }
 
@@ -337,7 +347,8 @@ int kv_begin(kv_db *db, unsigned flags, kv_txn **txn)
 	if (rc)
 		return rc;
 	if (!txn || flags & ~(unsigned)(KV_WRITE | KV_TRY) || flags == KV_TRY)
-		return status_fail(KV_INVALID, "kv_begin: txn is NULL or the flags make no sense (%u)", flags);
+		return status_fail(KV_INVALID,
+		                   "kv_begin: txn is NULL or the flags make no sense (%u)", flags);
 	if (!(flags & KV_WRITE))
 		return begin_reader(db, txn);
 	return begin_writer(db, flags & KV_TRY ? 0 : UINT64_MAX, (int)db->options.durability, txn);
@@ -445,13 +456,15 @@ static int note_unflushed(kv_db *db, uint64_t id)
 	if (low < db->unflushed_count && db->unflushed[low] == id)
 		return KV_OK;
 	if (db->unflushed_count == db->unflushed_room) {
-		grown = mem_resize(&db->mem, db->unflushed, db->unflushed_room * sizeof *grown, room * sizeof *grown);
+		grown = mem_resize(&db->mem, db->unflushed, db->unflushed_room * sizeof *grown,
+		                   room * sizeof *grown);
 		if (!grown)
 			return status_fail(KV_NOMEM, "no memory to list changed tables");
 		db->unflushed = grown;
 		db->unflushed_room = room;
 	}
-	memmove(db->unflushed + low + 1, db->unflushed + low, (db->unflushed_count - low) * sizeof *db->unflushed);
+	memmove(db->unflushed + low + 1, db->unflushed + low,
+	        (db->unflushed_count - low) * sizeof *db->unflushed);
 	db->unflushed[low] = id;
 	db->unflushed_count++;
 	return KV_OK;
@@ -509,8 +522,8 @@ static int commit_writer(kv_txn *txn)
 	if (rc)
 		return rc;
 	if (durable)
-		rc = checkpoint_write(db, &txn->catalog, &txn->ledger, db->unflushed, db->unflushed_count,
-		                      txn->next_table, &snapshot);
+		rc = checkpoint_write(db, &txn->catalog, &txn->ledger, db->unflushed,
+		                      db->unflushed_count, txn->next_table, &snapshot);
 	else
 		rc = commit_volatile(txn, &snapshot);
 	if (rc)

@@ -129,6 +129,8 @@ static int add_retired(struct store *store, struct ledger *ledger, page_id id, u
 static int retire_frames(struct store *store, struct ledger *ledger, page_id id, uint64_t count,
                          uint64_t birth)
 {
+	/* Frames are named by our own code only: pages of the file cannot. */
+	assert(arena_is_taken(&store->arena, page_number(id)));
 	if (birth != ledger->txn)
 		return add_retired(store, ledger, id, count, birth);
 	for (uint64_t i = 0; i < count; i++)

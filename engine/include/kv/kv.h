@@ -49,12 +49,12 @@ typedef struct kv_table kv_table; /* a named table; owned by the database, valid
 /* ---- opening ------------------------------------------------------------------------------- */
 
 enum kv_open_flags {
-	KV_CREATE = 1 << 0,    /* also make a database of an existing empty file */
-	KV_EXISTING = 1 << 1,  /* do not create: KV_NO_FILE if it is missing */
+	KV_CREATE = 1 << 0,       /* also make a database of an existing empty file */
+	KV_EXISTING = 1 << 1,     /* do not create: KV_NO_FILE if it is missing */
 	KV_READ_ONLY_DB = 1 << 2, /* never write; several such openers may share a file */
-	KV_IN_MEMORY = 1 << 3, /* no file: the path is ignored and may be NULL */
-	KV_NO_URING = 1 << 4,  /* do I/O by plain POSIX calls */
-	KV_READ_COPIES = 1 << 5, /* reserved: KV_INVALID for now */
+	KV_IN_MEMORY = 1 << 3,    /* no file: the path is ignored and may be NULL */
+	KV_NO_URING = 1 << 4,     /* do I/O by plain POSIX calls */
+	KV_READ_COPIES = 1 << 5,  /* reserved: KV_INVALID for now */
 };
 
 enum kv_durability {
@@ -67,18 +67,18 @@ enum kv_log_level { KV_LOG_ERROR = 1, KV_LOG_WARNING = 2, KV_LOG_INFO = 3 };
 
 /* All fields may be zero, which means the default. */
 typedef struct kv_options {
-	unsigned flags;          /* enum kv_open_flags; 0: open, or create if the file is missing */
-	uint32_t page_size;      /* bytes, a power of two, for a new database; default 4096 */
-	uint32_t file_mode;      /* permissions of a new file; default 0600 */
-	uint32_t durability;     /* enum kv_durability for kv_begin; default KV_IMMEDIATE */
-	uint64_t size_limit;     /* bytes of file beyond which writes get KV_FULL; default: none */
-	uint64_t map_size;       /* bytes of address space reserved for the file, halved until it
+	unsigned flags;      /* enum kv_open_flags; 0: open, or create if the file is missing */
+	uint32_t page_size;  /* bytes, a power of two, for a new database; default 4096 */
+	uint32_t file_mode;  /* permissions of a new file; default 0600 */
+	uint32_t durability; /* enum kv_durability for kv_begin; default KV_IMMEDIATE */
+	uint64_t size_limit; /* bytes of file beyond which writes get KV_FULL; default: none */
+	uint64_t map_size;   /* bytes of address space reserved for the file, halved until it
 	                            succeeds; also the limit of growth; default 1 TiB */
-	uint64_t arena_size;     /* bytes of changed pages kept in memory before a checkpoint or a
+	uint64_t arena_size; /* bytes of changed pages kept in memory before a checkpoint or a
 	                            spill; default 256 MiB, at least 1 MiB */
-	uint64_t batch_size;     /* bytes of deferred writes that a transaction collects in memory
+	uint64_t batch_size; /* bytes of deferred writes that a transaction collects in memory
 	                            before they are sorted and set aside; default 64 MiB */
-	uint64_t idle_ms;        /* milliseconds without writes after which memory is given back to the
+	uint64_t idle_ms;    /* milliseconds without writes after which memory is given back to the
 	                            system; default 10,000 */
 	/* Told about unusual events. One line, no newline. May be called from any thread that uses
 	 * the database; must not call back into it. The library prints nothing itself. */
@@ -103,20 +103,20 @@ int kv_close(kv_db *db);
 
 typedef struct kv_info {
 	uint64_t database_id;
-	uint32_t page_size;      /* bytes */
-	uint32_t max_key;        /* bytes */
-	uint32_t max_inline;     /* largest key + value kept inside a page, bytes */
-	uint64_t file_size;      /* bytes */
-	uint64_t free_pages;     /* pages inside the file that can be reused at once */
-	uint64_t held_pages;     /* pages that will be, when readers end or a checkpoint is durable */
-	uint64_t arena_frames;   /* frames in use: changed pages that are not yet in the file */
-	uint64_t last_txn;       /* id of the newest visible transaction */
-	uint64_t durable_txn;    /* id of the newest durable transaction */
-	uint64_t oldest_reader;  /* id of the oldest snapshot still read, or last_txn */
-	uint32_t readers;        /* open readers */
-	uint32_t tables;         /* tables in the newest snapshot */
-	bool clean;              /* the file on disk is marked clean */
-	bool uring;              /* io_uring is in use */
+	uint32_t page_size;    /* bytes */
+	uint32_t max_key;      /* bytes */
+	uint32_t max_inline;   /* largest key + value kept inside a page, bytes */
+	uint64_t file_size;    /* bytes */
+	uint64_t free_pages;   /* pages inside the file that can be reused at once */
+	uint64_t held_pages;   /* pages that will be, when readers end or a checkpoint is durable */
+	uint64_t arena_frames; /* frames in use: changed pages that are not yet in the file */
+	uint64_t last_txn;     /* id of the newest visible transaction */
+	uint64_t durable_txn;  /* id of the newest durable transaction */
+	uint64_t oldest_reader; /* id of the oldest snapshot still read, or last_txn */
+	uint32_t readers;       /* open readers */
+	uint32_t tables;        /* tables in the newest snapshot */
+	bool clean;             /* the file on disk is marked clean */
+	bool uring;             /* io_uring is in use */
 	uint64_t splits, merges, spills, checkpoints; /* since opening */
 	uint64_t verified_pages; /* pages whose checksum was checked since opening */
 } kv_info;
@@ -135,9 +135,9 @@ int kv_checkpoint(kv_db *db);
 /* ---- transactions -------------------------------------------------------------------------- */
 
 enum kv_begin_flags {
-	KV_READ = 0,             /* a reader of the newest visible snapshot */
-	KV_WRITE = 1 << 0,       /* the writer; waits for its turn, first come first served */
-	KV_TRY = 1 << 1,         /* with KV_WRITE: KV_TIMEOUT at once instead of waiting */
+	KV_READ = 0,       /* a reader of the newest visible snapshot */
+	KV_WRITE = 1 << 0, /* the writer; waits for its turn, first come first served */
+	KV_TRY = 1 << 1,   /* with KV_WRITE: KV_TIMEOUT at once instead of waiting */
 };
 
 /* Begins a transaction. *txn must be given to kv_end, kv_commit or kv_abort.
@@ -257,7 +257,7 @@ typedef struct kv_cursor {
 	uint64_t stamp, generation; /* of the transaction and the tree that path belongs to */
 	void *saved;                /* writer: copy of the key it stands on, if that is long */
 	uint32_t saved_size;
-	uint8_t saved_short[64];    /* the same if it is short */
+	uint8_t saved_short[64]; /* the same if it is short */
 	uint8_t place;
 	bool bounded_from, bounded_to, prefixed;
 	kv_slice from, to;
