@@ -57,11 +57,11 @@ static void step_writer(struct run *run)
 		run_change_tables(run);
 	else if (choice < 45)
 		run_refused(run, table);
-	else if (choice < 75)
+	else if (choice < 120)
 		run_burst(run, table);
-	else if (choice < 60000)
+	else if (choice < 70000)
 		run_write(run, table);
-	else if (choice < 80000)
+	else if (choice < 88000)
 		run_read(run, &run->writer, table);
 	else
 		run_cursor(run, &run->writer);
@@ -146,9 +146,19 @@ static void segment_report(const struct run *run, double seconds)
 	fflush(stdout);
 }
 
+static uint64_t total_done(const struct run *run)
+{
+	uint64_t total = 0;
+
+	for (unsigned i = 0; i < RUN_OPS; i++)
+		total += run->done[i];
+	return total;
+}
+
 static void segment_run(struct run *run, const struct settings *settings)
 {
-	uint64_t ops = settings->ops / settings->segments;
+	uint64_t ops = (settings->ops + settings->segments - 1) / settings->segments;
+	uint64_t end = total_done(run) + ops;
 	double start = seconds_now();
 
 	run->op = 0;
@@ -157,7 +167,7 @@ static void segment_run(struct run *run, const struct settings *settings)
 	choose_options(run, settings->page_size);
 	temp_dir_make(&run->dir, settings->dir);
 	run_open(run);
-	while (run->op < ops)
+	while (total_done(run) < end)
 		step(run, 20 + ops / 600);
 	run_close(run);
 	run_open(run);

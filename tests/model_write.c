@@ -111,7 +111,7 @@ static void choose_range(struct run *run, const struct model_table *table, struc
 	run_key_copy(run, table, &keys[1]);
 	first = rows_rank(table->rows, place_slice(&keys[0]), NULL);
 	last = rows_at(table->rows, first + random_below(&run->random, 200));
-	if (last && !random_one_in(&run->random, 50)) {
+	if (last && !random_one_in(&run->random, 500)) {
 		keys[1].size = last->key_size;
 		memcpy(keys[1].bytes, last->key, last->key_size);
 	}
@@ -121,8 +121,8 @@ static void delete_range(struct run *run, struct model_table *table, kv_table *h
 {
 	static struct place_key keys[2];
 	kv_slice bounds[2];
-	const kv_slice *from = random_one_in(&run->random, 100) ? NULL : &bounds[0];
-	const kv_slice *to = random_one_in(&run->random, 100) ? NULL : &bounds[1];
+	const kv_slice *from = random_one_in(&run->random, 500) ? NULL : &bounds[0];
+	const kv_slice *to = random_one_in(&run->random, 500) ? NULL : &bounds[1];
 	uint64_t first, end, removed = UINT64_MAX;
 
 	choose_range(run, table, keys);
@@ -149,7 +149,7 @@ static void delete_some(struct run *run, struct model_table *table, kv_table *ha
 {
 	uint64_t choice = random_below(&run->random, 10000);
 
-	if (choice < 1)
+	if (choice < 1 && random_one_in(&run->random, 3))
 		clear(run, table, handle);
 	else if (choice < 60)
 		delete_range(run, table, handle);
@@ -182,7 +182,7 @@ void run_write(struct run *run, struct model_table *table)
 	if (random_one_in(&run->random, 20000))
 		info->shrinking = !info->shrinking;
 	run_cursors_written(&run->writer, table->id);
-	if (random_below(&run->random, 100) < (info->shrinking ? 80u : 30u))
+	if (random_below(&run->random, 100) < (info->shrinking ? 80u : 20u))
 		delete_some(run, table, handle);
 	else
 		put_some(run, table, handle);
@@ -194,7 +194,7 @@ void run_burst(struct run *run, struct model_table *table)
 {
 	kv_table *handle = run_handle(run, &run->writer, table);
 	struct table_info *info = &run->infos[table->id];
-	uint64_t count = random_below(&run->random, random_one_in(&run->random, 10) ? 20000 : 1000);
+	uint64_t count = random_below(&run->random, random_one_in(&run->random, 10) ? 30000 : 1000);
 	uint64_t number = random_below(&run->random, info->domain);
 	kv_slice key;
 
