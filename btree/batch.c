@@ -1,9 +1,9 @@
 /* Applying operations in key order.
  *
- * A sparse batch goes through tree_put and tree_remove: the finger makes the way from one key to the
- * next short. A dense one, or one into an empty tree, is a merge: old leaves and operations are read
- * side by side, entries that remain go to the builder, subtrees that no operation touches are passed
- * on whole. Every node is then written once, in key order, however many of its entries change. */
+ * A sparse batch goes through tree_put and tree_remove: the finger makes the way from one key to
+ * the next short. A dense one, or one into an empty tree, is a merge: old leaves and operations are
+ * read side by side, entries that remain go to the builder, subtrees that no operation touches are
+ * passed on whole. Every node is then written once, in key order, however much of it changes. */
 #include <string.h>
 
 #include "btree/build.h"
@@ -117,7 +117,7 @@ static int merge_leaf(struct rebuild *r, const uint8_t *leaf, const kv_slice *up
 	return rc;
 }
 
-/* An untouched leaf after a small open one is taken into it if it fits: that mends underfull leaves. */
+/* An untouched leaf after a small open one is taken into it if it fits: mends underfull leaves. */
 static bool worth_absorbing(const struct rebuild *r, page_id id, const uint8_t **leaf)
 {
 	uint32_t page_size = r->tree->store->page_size;
@@ -215,7 +215,7 @@ static int merge_all(struct rebuild *r, uint64_t pages)
 
 	if (store->arena.used + 2 * pages < r->tree->ledger->spill_at)
 		return rebuild_tree(r, NULL);
-	/* Branches in the file may only point into the file: untouched subtrees must be there first. */
+	/* Branches in the file may only point into it: untouched subtrees must be there first. */
 	rc = tree_spill(r->tree);
 	if (!rc)
 		rc = store_flush_begin(store, &flush, r->tree->ledger, pages);

@@ -48,7 +48,7 @@ static void set_boundary(struct builder *b, kv_slice key, bool fence)
 /* ---- opening and finishing nodes ----------------------------------------------------------- */
 
 /* Memory for a new node of the level. Leaves that go to the file are built right in the flush's
- * image, which is written soon after; branches stay open for long and have a buffer of their own. */
+ * image, which is written soon after; branches stay open for long and have their own buffer. */
 static int node_memory(struct builder *b, uint32_t level)
 {
 	struct build_level *l = &b->level[level];

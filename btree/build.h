@@ -44,7 +44,7 @@ int builder_fence(struct builder *builder, kv_slice separator);
 /* Bytes that the open leaf has left; UINT32_MAX if none is open. */
 uint32_t builder_room(const struct builder *builder);
 
-/* Finishes what is open; gives the root (PAGE_NONE if there is nothing) and the number of levels. */
+/* Finishes what is open; gives the root (PAGE_NONE: there is nothing) and the number of levels. */
 int builder_finish(struct builder *builder, page_id *root, uint32_t *height);
 void builder_close(struct builder *builder);
 

@@ -46,7 +46,8 @@ int tree_rank(const struct tree *tree, kv_slice key, uint64_t *rank)
 	return KV_OK;
 }
 
-int tree_count_range(const struct tree *tree, const kv_slice *from, const kv_slice *to, uint64_t *count)
+int tree_count_range(const struct tree *tree, const kv_slice *from, const kv_slice *to,
+                     uint64_t *count)
 {
 	uint64_t begin = 0, end = tree->count;
 	int rc = KV_OK;
@@ -74,12 +75,14 @@ int tree_nth(const struct tree *tree, uint64_t n, struct tree_level *path)
 			return rc;
 		count = node_count(node);
 		if (level)
-			for (const uint64_t *counts = node_counts(node); i < count && n >= counts[i]; i++)
+			for (const uint64_t *counts = node_counts(node);
+			     i < count && n >= counts[i]; i++)
 				n -= counts[i];
 		else
 			i = n < count ? (uint32_t)n : count;
 		if (i == count)
-			return status_fail(KV_CORRUPT, "page %llu: fewer entries than its parent says",
+			return status_fail(KV_CORRUPT,
+			                   "page %llu: fewer entries than its parent says",
 			                   (unsigned long long)page_number(id));
 		path[level] = (struct tree_level){.page = node, .index = i, .count = count};
 		if (level)

@@ -1,12 +1,12 @@
-/* Many lookups at once, in groups that go down the tree in lockstep: while one key's next node is on
- * its way from memory, the others are searched. A round per level loads the nodes that the round
+/* Many lookups at once, in groups that go down the tree in lockstep: while one key's next node is
+ * on its way from memory, the others are searched. A round per level loads the nodes that the round
  * before asked for, routes, and asks for the next ones; at the leaves one round finds candidates by
  * their heads and asks for the entries, and the last compares keys. */
 #include "btree/heads.h"
 #include "btree/tree.h"
 
-#define GROUP 32u         /* keys in lockstep: more than the memory system can have under way */
-#define LINE 64u          /* bytes */
+#define GROUP 32u /* keys in lockstep: more than the memory system can have under way */
+#define LINE 64u  /* bytes */
 #define NO_ENTRY UINT32_MAX
 
 struct group {
@@ -17,8 +17,8 @@ struct group {
 };
 
 /* Asks for the first lines of a node. Of a leaf these are header, heads and, unless entries are
- * small, slots. Branches are mostly in the cache, and asking for all of their heads costs as much as
- * it saves. */
+ * small, slots. Branches are mostly in the cache, and asking for all of their heads costs as much
+ * as it saves. */
 static void prefetch_node(const struct tree *tree, page_id id, uint32_t level)
 {
 	uint32_t size = level ? 2 * LINE : tree->store->page_size / 16;
@@ -32,7 +32,8 @@ static void prefetch_node(const struct tree *tree, page_id id, uint32_t level)
 }
 
 /* One level down for the whole group. */
-static int route_group(const struct tree *tree, struct group *group, const kv_slice *keys, uint32_t level)
+static int route_group(const struct tree *tree, struct group *group, const kv_slice *keys,
+                       uint32_t level)
 {
 	for (size_t k = 0; k < group->n; k++) {
 		const uint8_t *node;
@@ -115,7 +116,8 @@ static int get_group(const struct tree *tree, size_t n, const kv_slice *keys, kv
 	return rc;
 }
 
-int tree_get_many(const struct tree *tree, size_t n, const kv_slice *keys, kv_slice *values, size_t *found)
+int tree_get_many(const struct tree *tree, size_t n, const kv_slice *keys, kv_slice *values,
+                  size_t *found)
 {
 	size_t present = 0;
 	int rc = KV_OK;
@@ -124,7 +126,8 @@ int tree_get_many(const struct tree *tree, size_t n, const kv_slice *keys, kv_sl
 		memset(values, 0, n * sizeof(*values));
 	else
 		for (size_t at = 0; at < n && !rc; at += GROUP)
-			rc = get_group(tree, n - at < GROUP ? n - at : GROUP, keys + at, values + at, &present);
+			rc = get_group(tree, n - at < GROUP ? n - at : GROUP, keys + at,
+			               values + at, &present);
 	if (found)
 		*found = present;
 	return rc;

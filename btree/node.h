@@ -3,22 +3,23 @@
  *	 0  page header (mmap/page.h)
  *	32  the first 16 bytes of the prefix that all keys share (header: prefix, its length)
  *	48  heads     u32 x capacity   4 key bytes after the prefix, as a number, zero-padded
- *	    children  u64 x capacity   branches only: page ids, 8-byte aligned, read and written atomically
+ *	    children  u64 x capacity   branches only: page ids, 8-byte aligned, accessed atomically
  *	    counts    u64 x capacity   branches only: entries in the child's subtree
  *	    slots     u16 x capacity   offset of the entry in the heap
  *	    (gap)
  *	    heap      entries, growing downward from the page's end
  *
- * A leaf's heap entry: u16 key size, u16 value size (NODE_LARGE set: the value is a struct node_large that says
- * where the large value is), key, value. Keys are stored whole, prefix included, so that a slice of
- * it can be handed out. In PAGE_CATALOG leaves the value begins at a multiple of 8.
+ * A leaf's heap entry: u16 key size, u16 value size (NODE_LARGE set: the value is a struct
+ * node_large that says where the large value is), key, value. Keys are stored whole, prefix
+ * included, so that a slice of it can be handed out. In PAGE_CATALOG leaves the value begins at a
+ * multiple of 8.
  * A branch's heap entry: u16 key size, separator. Child i holds the keys >= separator i and <
- * separator i + 1; separator 0 stands for minus infinity: its head is 0, its slot 0, it has no heap entry
- * and takes no part in the prefix.
+ * separator i + 1; separator 0 stands for minus infinity: its head is 0, its slot 0, it has no heap
+ * entry and takes no part in the prefix.
  *
  * A search sweeps the heads: they are contiguous and sit in the page's first cache lines; the heap
  * is touched for the one entry (seldom more) whose head equals the key's. The prefix is that of the
- * keys that were there when the node was last rebuilt; an insert that does not share it shortens it.
+ * keys that were there when the node was last rebuilt; an insert without it shortens it.
  *
  * All functions trust the page: node_check has accepted it, or we made it. */
 #ifndef KV_BTREE_NODE_H
@@ -48,13 +49,14 @@ struct node_large {
 };
 _Static_assert(sizeof(struct node_large) == 32, "large value");
 
-/* Bytes that one entry may take, arrays included: two entries of a leaf always fit, four separators of a branch. */
+/* Bytes that one entry may take, arrays included: two entries of a leaf always fit, four separators
+ * of a branch. */
 static inline uint32_t node_max_entry(uint32_t page_size)
 {
 	return (page_size - NODE_HEADER) / 2;
 }
 
-#define NODE_LEAF_OVERHEAD (4u + 2u + 4u)           /* head, slot, sizes */
+#define NODE_LEAF_OVERHEAD (4u + 2u + 4u)             /* head, slot, sizes */
 #define NODE_BRANCH_OVERHEAD (4u + 8u + 8u + 2u + 2u) /* head, child, count, slot, size */
 
 /* Largest key and value together that stay in a leaf, in bytes. (14: padding in a catalog.) */
@@ -91,7 +93,8 @@ static inline uint32_t node_capacity(const uint8_t *page)
 
 static inline const uint64_t *node_children(const uint8_t *page)
 {
-	return (const uint64_t *)(const void *)(page + NODE_HEADER + 4 * (size_t)node_capacity(page));
+	return (const uint64_t *)(const void *)(page + NODE_HEADER +
+	                                        4 * (size_t)node_capacity(page));
 }
 
 static inline const uint64_t *node_counts(const uint8_t *page)
@@ -113,8 +116,9 @@ static inline page_id node_child(const uint8_t *page, uint32_t i)
 
 static inline void node_set_child(uint8_t *page, uint32_t i, page_id id)
 {
-	__atomic_store_n((uint64_t *)(void *)(page + NODE_HEADER + 4 * (size_t)node_capacity(page)) + i, id,
-	                 __ATOMIC_RELEASE);
+	__atomic_store_n(
+	        (uint64_t *)(void *)(page + NODE_HEADER + 4 * (size_t)node_capacity(page)) + i, id,
+	        __ATOMIC_RELEASE);
 }
 
 static inline void node_set_count(uint8_t *page, uint32_t i, uint64_t count)
@@ -186,13 +190,15 @@ uint32_t node_route(const uint8_t *branch, kv_slice key);
 /* ---- building and changing (the page is a frame of the current transaction) ------------------ */
 
 /* An empty node. capacity: entries to make room for at first (rounded up; 0 is fine). */
-void node_init(uint8_t *page, uint32_t page_size, uint8_t type, uint8_t level, uint64_t birth, uint32_t capacity);
+void node_init(uint8_t *page, uint32_t page_size, uint8_t type, uint8_t level, uint64_t birth,
+               uint32_t capacity);
 
 /* Bytes in use if the node were packed: to decide on splits and merges. */
 uint32_t node_used(const uint8_t *page, uint32_t page_size);
 
 /* Could an entry of this size be added (after packing, if need be)? */
-bool node_leaf_has_room(const uint8_t *leaf, uint32_t page_size, size_t key_size, size_t value_size);
+bool node_leaf_has_room(const uint8_t *leaf, uint32_t page_size, size_t key_size,
+                        size_t value_size);
 bool node_branch_has_room(const uint8_t *branch, uint32_t page_size, size_t key_size);
 
 /* Adds an entry at index i; there must be room. *value, if not NULL, is where the value's bytes are
@@ -200,7 +206,8 @@ bool node_branch_has_room(const uint8_t *branch, uint32_t page_size, size_t key_
 void node_leaf_insert(uint8_t *leaf, uint32_t page_size, uint32_t i, kv_slice key, kv_slice value,
                       bool large, uint8_t **place);
 /* Replaces entry i's value; false if there is no room for it (the node is unchanged then). */
-bool node_leaf_replace(uint8_t *leaf, uint32_t page_size, uint32_t i, kv_slice value, bool large, uint8_t **place);
+bool node_leaf_replace(uint8_t *leaf, uint32_t page_size, uint32_t i, kv_slice value, bool large,
+                       uint8_t **place);
 void node_branch_insert(uint8_t *branch, uint32_t page_size, uint32_t i, kv_slice separator,
                         page_id child, uint64_t count);
 /* Removes entry i (of a branch: when i is 0, the next one's separator becomes minus infinity). */
@@ -216,10 +223,11 @@ void node_split(uint8_t *left, uint8_t *right, uint32_t page_size, uint32_t from
  * of a branch, what stood before right in the parent. */
 bool node_merge(uint8_t *left, const uint8_t *right, uint32_t page_size, kv_slice separator);
 
-/* Appends at the end while building in key order: keeps arrays tight. False when full. No head or prefix
- * upkeep until node_finish, which must be called before the node is searched. */
+/* Appends at the end while building in key order: keeps arrays tight. False when full. No head or
+ * prefix upkeep until node_finish, which must be called before the node is searched. */
 bool node_append_leaf(uint8_t *leaf, uint32_t page_size, kv_slice key, kv_slice value, bool large);
-bool node_append_branch(uint8_t *branch, uint32_t page_size, kv_slice separator, page_id child, uint64_t count);
+bool node_append_branch(uint8_t *branch, uint32_t page_size, kv_slice separator, page_id child,
+                        uint64_t count);
 void node_finish(uint8_t *page, uint32_t page_size);
 
 /* The shortest separator s with left < s <= right: a prefix of right. Returns its size. */

@@ -1,5 +1,5 @@
-/* Stepping along a path without a call for the common case, which is to stay in the leaf. Full scans
- * live here: each step asks for the entry PATH_AHEAD further on, and the first entries of the
+/* Stepping along a path without a call for the common case, which is to stay in the leaf. Full
+ * scans live here: each step asks for the entry PATH_AHEAD further on, and the first entries of the
  * neighbouring leaf when the end comes near, so that the memory system is always busy. */
 #ifndef KV_BTREE_PATH_H
 #define KV_BTREE_PATH_H
@@ -16,7 +16,7 @@
 int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back);
 void path_prefetch_sibling(const struct tree *tree, const struct tree_level *path, bool back);
 
-/* Asks for the start of entry i of a node: sizes, key, and the start of a value behind a short key. */
+/* Asks for the start of entry i of a node: sizes, key, the start of a value behind a short key. */
 static inline void path_prefetch_entry(const uint8_t *page, uint32_t i)
 {
 	const uint8_t *entry = page + node_slots(page)[i];

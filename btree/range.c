@@ -1,6 +1,6 @@
-/* Deleting many entries at once. Only the nodes on the two edges of the range are changed; what lies
- * between goes by whole subtrees, whose branches are read to learn what to retire, and whose leaves
- * are not, unless large values may hang on them.
+/* Deleting many entries at once. Only the nodes on the two edges of the range are changed; what
+ * lies between goes by whole subtrees, whose branches are read to learn what to retire, and whose
+ * leaves are not, unless large values may hang on them.
  *
  *	          [ . | . . . | . ]              . stays   x goes   / cut
  *	         /     x x x       \
@@ -33,7 +33,8 @@ static int retire(struct cut *cut, page_id id, uint64_t count, uint64_t birth)
 		return status_fail(KV_CORRUPT, "page %llu: beyond the end of the file",
 		                   (unsigned long long)page_number(id));
 	if (cut->pages_left < count)
-		return status_fail(KV_CORRUPT, "page %llu: a tree reaches more pages than there are",
+		return status_fail(KV_CORRUPT,
+		                   "page %llu: a tree reaches more pages than there are",
 		                   (unsigned long long)page_number(id));
 	cut->pages_left -= count;
 	return store_retire(store, cut->tree->ledger, id, count, birth);
@@ -81,7 +82,8 @@ static int retire_leaves(struct cut *cut, const uint8_t *branch, uint32_t from, 
 		if (cut->tree->has_large) {
 			rc = retire_full_leaf(cut, id);
 		} else if (page_is_frame(id)) {
-			rc = retire(cut, id, 1, page_header_of(store_at(cut->tree->store, id))->birth);
+			rc = retire(cut, id, 1,
+			            page_header_of(store_at(cut->tree->store, id))->birth);
 		} else {
 			id = page_number(id);
 			for (; from < to; from++, count++) {
@@ -96,7 +98,8 @@ static int retire_leaves(struct cut *cut, const uint8_t *branch, uint32_t from, 
 	return rc;
 }
 
-static int retire_children(struct cut *cut, const uint8_t *branch, uint32_t level, uint32_t from, uint32_t to);
+static int retire_children(struct cut *cut, const uint8_t *branch, uint32_t level, uint32_t from,
+                           uint32_t to);
 
 /* A node above the leaves, with all below it. */
 static int retire_branch(struct cut *cut, page_id id, uint32_t level)
@@ -110,7 +113,8 @@ static int retire_branch(struct cut *cut, page_id id, uint32_t level)
 }
 
 /* Everything below the children [from, to) of a branch at the given level. */
-static int retire_children(struct cut *cut, const uint8_t *branch, uint32_t level, uint32_t from, uint32_t to)
+static int retire_children(struct cut *cut, const uint8_t *branch, uint32_t level, uint32_t from,
+                           uint32_t to)
 {
 	int rc = KV_OK;
 
@@ -137,12 +141,12 @@ int tree_clear(struct tree *tree)
 	return KV_OK;
 }
 
-/* ---- mending the edges ------------------------------------------------------------------------- */
+/* ---- mending the edges ----------------------------------------------------------------------- */
 
 static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i);
 
-/* Makes the merged node, and mends what lies at its seam: it had other neighbours until now. left is
- * writable already. */
+/* Makes the merged node, and mends what lies at its seam: it had other neighbours until now. left
+ * is writable already. */
 static int merge_into(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i, uint8_t *left,
                       bool *merged)
 {
@@ -166,7 +170,8 @@ static int merge_into(struct tree *tree, uint8_t *branch, uint32_t level, uint32
 }
 
 /* Merges child i + 1 of a writable branch at the given level into child i, if they fit into one. */
-static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i, bool *merged)
+static int merge_children(struct tree *tree, uint8_t *branch, uint32_t level, uint32_t i,
+                          bool *merged)
 {
 	page_id left_id = node_child(branch, i);
 	uint32_t page_size = tree->store->page_size;
@@ -209,7 +214,7 @@ static int mend_child(struct tree *tree, uint8_t *branch, uint32_t level, uint32
 	return rc;
 }
 
-/* ---- cutting the edges ------------------------------------------------------------------------- */
+/* ---- cutting the edges ----------------------------------------------------------------------- */
 
 /* A part of a tree whose root is *id at level: entries from <= key < to are cut out of it (NULL: no
  * bound). *id becomes the node's new id; removed counts the entries. The node may end up empty. */
@@ -246,9 +251,9 @@ static int cut_leaf(struct cut *cut, struct edge *edge)
 
 static int cut_branch(struct cut *cut, struct edge *edge);
 
-/* Cuts within child i of a writable branch. *empty: nothing is left of it, and it has been retired. */
-static int cut_child(struct cut *cut, struct edge *parent, uint8_t *branch, uint32_t i, bool is_first,
-                     bool is_last, bool *empty)
+/* Cuts within child i of a writable branch. *empty: nothing is left of it, and it is retired. */
+static int cut_child(struct cut *cut, struct edge *parent, uint8_t *branch, uint32_t i,
+                     bool is_first, bool is_last, bool *empty)
 {
 	struct store *store = cut->tree->store;
 	page_id id = node_child(branch, i);
@@ -306,7 +311,8 @@ static int cut_branch(struct cut *cut, struct edge *edge)
 	return rc || !begin ? rc : mend_child(tree, node, edge->level, begin - 1);
 }
 
-int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *to, uint64_t *removed)
+int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *to,
+                      uint64_t *removed)
 {
 	struct cut cut = cut_of(tree);
 	struct edge edge = {.id = &tree->root, .level = tree->height - 1, .from = from, .to = to};

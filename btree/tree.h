@@ -19,7 +19,8 @@
 #include "btree/node.h"
 #include "mmap/store.h"
 
-struct tree_stats { /* since opening; shared by all trees of a database, changed by the writer only */
+/* Since opening; shared by all trees of a database, changed by the writer only. */
+struct tree_stats {
 	_Atomic uint64_t splits, merges, spills;
 };
 
@@ -29,19 +30,19 @@ struct tree_stats { /* since opening; shared by all trees of a database, changed
 
 struct tree {
 	struct store *store;
-	struct ledger *ledger;   /* NULL for readers */
+	struct ledger *ledger;    /* NULL for readers */
 	struct tree_stats *stats; /* may be NULL */
-	page_id root;            /* PAGE_NONE when empty */
-	uint32_t height;         /* levels: 0 when empty, 1 when the root is a leaf */
-	uint8_t leaf_type;       /* PAGE_LEAF or PAGE_CATALOG */
-	bool spilled;            /* nodes of this transaction went to the file before its commit */
-	bool has_large;          /* large values may be in it: set by puts, cleared when it is emptied */
-	uint64_t count;          /* entries */
-	uint64_t empty_since;    /* transaction at which it was last empty: no page is older (R17) */
-	uint64_t generation;     /* grows with every change: tells cursors to look again */
+	page_id root;             /* PAGE_NONE when empty */
+	uint32_t height;          /* levels: 0 when empty, 1 when the root is a leaf */
+	uint8_t leaf_type;        /* PAGE_LEAF or PAGE_CATALOG */
+	bool spilled;             /* nodes of this transaction went to the file before its commit */
+	bool has_large;           /* large values may be in it: set by puts, cleared when emptied */
+	uint64_t count;           /* entries */
+	uint64_t empty_since;     /* transaction when it was last empty: no page is older (R17) */
+	uint64_t generation;      /* grows with every change: tells cursors to look again */
 
-	/* The writer's finger: the path of the last put or remove. finger_height 0: none. Pages on it are all writable
-	 * frames. Valid while finger_generation equals generation. */
+	/* The writer's finger: the path of the last put or remove. finger_height 0: none. Pages on
+	 * it are all writable frames. Valid while finger_generation equals generation. */
 	uint64_t finger_generation;
 	uint32_t finger_height;
 	struct tree_level finger[KV_MAX_LEVELS];
@@ -53,7 +54,8 @@ struct tree {
  * of leaf_type). The fast path is one bit test, one compare of type, level and tag. */
 int tree_load_slow(const struct tree *tree, page_id id, uint32_t level, const uint8_t **node);
 
-static inline int tree_load(const struct tree *tree, page_id id, uint32_t level, const uint8_t **node)
+static inline int tree_load(const struct tree *tree, page_id id, uint32_t level,
+                            const uint8_t **node)
 {
 	const struct store *store = tree->store;
 
@@ -62,8 +64,10 @@ static inline int tree_load(const struct tree *tree, page_id id, uint32_t level,
 		const struct page_header *h = page_header_of(page);
 		uint8_t type = level ? PAGE_BRANCH : tree->leaf_type;
 
-		if (__builtin_expect(h->type == type && h->level == level &&
-		                     (page_is_frame(id) || (uint16_t)h->checksum == page_tag(id)), 1)) {
+		if (__builtin_expect(
+		            h->type == type && h->level == level &&
+		                    (page_is_frame(id) || (uint16_t)h->checksum == page_tag(id)),
+		            1)) {
 			*node = page;
 			return KV_OK;
 		}
@@ -77,7 +81,8 @@ int tree_value(const struct tree *tree, const uint8_t *leaf, uint32_t i, kv_slic
 /* ---- tree.c: single keys --------------------------------------------------------------------- */
 
 int tree_get(const struct tree *tree, kv_slice key, kv_slice *value); /* value may be NULL */
-int tree_get_many(const struct tree *tree, size_t n, const kv_slice *keys, kv_slice *values, size_t *found);
+int tree_get_many(const struct tree *tree, size_t n, const kv_slice *keys, kv_slice *values,
+                  size_t *found);
 
 enum tree_put_mode {
 	TREE_PUT,        /* insert or replace */
@@ -85,9 +90,11 @@ enum tree_put_mode {
 	TREE_PUT_LAST,   /* KV_ORDER unless it sorts after all others */
 };
 
-/* Values that do not fit inline are written to a run of file pages now. value.data NULL with a size > 0 and place not
- * NULL: room is made, zeroed, and *place is where the caller fills it in (inline sizes only; KV_TOO_BIG else). */
-int tree_put(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mode mode, kv_slice *old, void **place);
+/* Values that do not fit inline are written to a run of file pages now. value.data NULL with a size
+ * > 0 and place not NULL: room is made, zeroed, and *place is where the caller fills it in (inline
+ * sizes only; KV_TOO_BIG else). */
+int tree_put(struct tree *tree, kv_slice key, kv_slice value, enum tree_put_mode mode,
+             kv_slice *old, void **place);
 
 int tree_remove(struct tree *tree, kv_slice key); /* KV_NOT_FOUND */
 
@@ -95,13 +102,15 @@ int tree_remove(struct tree *tree, kv_slice key); /* KV_NOT_FOUND */
 
 /* from <= key < to, NULL: no bound. Subtrees inside are retired without reading their leaves,
  * unless the tree has large values. */
-int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *to, uint64_t *removed);
+int tree_delete_range(struct tree *tree, const kv_slice *from, const kv_slice *to,
+                      uint64_t *removed);
 int tree_clear(struct tree *tree); /* also before a drop */
 
 /* ---- count.c --------------------------------------------------------------------------------- */
 
 int tree_rank(const struct tree *tree, kv_slice key, uint64_t *rank); /* entries before key */
-int tree_count_range(const struct tree *tree, const kv_slice *from, const kv_slice *to, uint64_t *count);
+int tree_count_range(const struct tree *tree, const kv_slice *from, const kv_slice *to,
+                     uint64_t *count);
 int tree_nth(const struct tree *tree, uint64_t n, struct tree_level *path);
 
 /* ---- path.c: standing somewhere -------------------------------------------------------------- */
@@ -111,8 +120,9 @@ int tree_nth(const struct tree *tree, uint64_t n, struct tree_level *path);
  * return KV_NOT_FOUND and leave the path where it was. They prefetch ahead. */
 int tree_first(const struct tree *tree, struct tree_level *path);
 int tree_last(const struct tree *tree, struct tree_level *path);
-int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal);      /* first >= key */
-int tree_seek_back(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal); /* last <= key */
+/* The first entry >= key, the last one <= key. */
+int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal);
+int tree_seek_back(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal);
 int tree_next(const struct tree *tree, struct tree_level *path);
 int tree_prev(const struct tree *tree, struct tree_level *path);
 
@@ -122,7 +132,7 @@ int large_write(struct tree *tree, kv_slice value, struct node_large *large);
 int large_read(const struct tree *tree, const struct node_large *large, kv_slice *value);
 int large_retire(struct tree *tree, const struct node_large *large);
 
-/* ---- batch.c: sorted operations ---------------------------------------------------------------- */
+/* ---- batch.c: sorted operations -------------------------------------------------------------- */
 
 struct tree_op {
 	kv_slice key, value;
@@ -136,14 +146,14 @@ struct tree_ops {
 	int (*next)(struct tree_ops *ops, struct tree_op *op);
 	uint64_t count; /* about how many, keys counted as often as they were written */
 	uint64_t bytes; /* about how many bytes of keys and values */
-	bool in_order;  /* they came in key order: leaves are filled to the brim, else some room is left */
+	bool in_order;  /* they came in key order: leaves are filled up, else some room is left */
 };
 
 /* Applies them all: key order turns cache misses into a sweep. An empty tree is built by appending
  * to full nodes; finished leaves may go to the file at once when the arena is short. */
 int tree_apply(struct tree *tree, struct tree_ops *ops);
 
-/* ---- writeback.c: frames to file pages --------------------------------------------------------- */
+/* ---- writeback.c: frames to file pages ------------------------------------------------------- */
 
 /* The frames that have been written and have a place now. */
 struct tree_written {
@@ -160,17 +170,18 @@ int tree_write_back(struct store *store, struct store_flush *flush, page_id root
 
 /* Retires all frames that were written: their places stand for them from now on. Frees the list,
  * even if it fails or if rc, which it returns then, is an error already. */
-int tree_retire_written(struct store *store, struct ledger *ledger, struct tree_written *written, int rc);
+int tree_retire_written(struct store *store, struct ledger *ledger, struct tree_written *written,
+                        int rc);
 
 /* Writes all frames of the tree's root to the file now, because the arena is full: the frames are
  * retired, the root becomes a file page. */
 int tree_spill(struct tree *tree);
 
-/* ---- check.c ----------------------------------------------------------------------------------- */
+/* ---- check.c --------------------------------------------------------------------------------- */
 
 /* Checks the whole tree: order of keys within and across nodes against their fences, prefixes,
- * heads, counts, levels, large values' checksums; calls fault for each fault. visit, if not NULL, is
- * told of every file page run that the tree reaches (first page, count), and may say KV_CORRUPT
+ * heads, counts, levels, large values' checksums; calls fault for each fault. visit, if not NULL,
+ * is told of every file page run that the tree reaches (first page, count), and may say KV_CORRUPT
  * (already reported) or an error to stop. Returns KV_OK even with faults: *faults counts them. */
 struct tree_check {
 	void (*fault)(void *arg, uint64_t page, const char *what);

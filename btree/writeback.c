@@ -22,7 +22,8 @@ static int note_written(struct writeback *w, page_id frame, uint64_t birth)
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 64;
 		struct retired *grown = mem_resize(&w->store->mem, list->frames,
-		                                   list->room * sizeof(*grown), room * sizeof(*grown));
+		                                   list->room * sizeof(*grown),
+		                                   room * sizeof(*grown));
 
 		if (!grown)
 			return status_fail(KV_NOMEM, "no memory to list %zu written pages", room);
@@ -115,10 +116,12 @@ int tree_write_back(struct store *store, struct store_flush *flush, page_id root
 	return rc;
 }
 
-int tree_retire_written(struct store *store, struct ledger *ledger, struct tree_written *written, int rc)
+int tree_retire_written(struct store *store, struct ledger *ledger, struct tree_written *written,
+                        int rc)
 {
 	for (size_t i = 0; i < written->count && !rc; i++)
-		rc = store_retire(store, ledger, written->frames[i].id, 1, written->frames[i].birth);
+		rc = store_retire(store, ledger, written->frames[i].id, 1,
+		                  written->frames[i].birth);
 	mem_free(&store->mem, written->frames, written->room * sizeof(*written->frames));
 	*written = (struct tree_written){NULL, 0, 0};
 	return rc;

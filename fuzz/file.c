@@ -258,8 +258,8 @@ static void store(uint8_t *at, uint64_t word)
 	memcpy(at, &word, sizeof(word));
 }
 
-/* Whether the word is an id of the page: a plain one, or an entry of the free-space map, which names
- * the first of two pages and says by bit 56 which of them it means. */
+/* Whether the word is an id of the page: a plain one, or an entry of the free-space map, which
+ * names the first of two pages and says by bit 56 which of them it means. */
 static int names_page(uint64_t word, uint64_t number, uint16_t tag)
 {
 	uint64_t second = word >> 56 & 1;

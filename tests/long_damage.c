@@ -1,7 +1,7 @@
 /* The damage test: a small, cleanly closed database with every byte changed in turn, the file cut
  * everywhere, pages lost and misplaced. Every open and read must give the right data or KV_CORRUPT,
- * in little time; never a crash, never a wrong answer. A single damaged byte in a meta page must not
- * cost anything, since there are two.
+ * in little time; never a crash, never a wrong answer. A single damaged byte in a meta page must
+ * not cost anything, since there are two.
  *
  * Cases are tried in child processes, so that a crash or a hang is known by its case. */
 #include <fcntl.h>

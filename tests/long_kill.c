@@ -208,8 +208,8 @@ static _Noreturn void child_run(struct test *test)
 static _Noreturn void fail(const struct test *test, const char *what)
 {
 	fprintf(stderr,
-	        "kill test: seed %llu, round %llu: %s (begun %llu, committed %llu, durable %llu, in "
-	        "the file %llu; detail: %s; files in %s)\n",
+	        "kill test: seed %llu, round %llu: %s (begun %llu, committed %llu, durable %llu, "
+	        "in the file %llu; detail: %s; files in %s)\n",
 	        (unsigned long long)test->seed, (unsigned long long)test->round, what,
 	        (unsigned long long)test->progress->begun,
 	        (unsigned long long)test->progress->committed,

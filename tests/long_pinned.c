@@ -1,5 +1,5 @@
-/* The pinned reader: while one old reader stays open, overwriting must not make the file grow beyond
- * the two versions that somebody can still see. */
+/* The pinned reader: while one old reader stays open, overwriting must not make the file grow
+ * beyond the two versions that somebody can still see. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

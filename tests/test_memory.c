@@ -161,7 +161,7 @@ static void assert_whole(const char *path, unsigned durable)
 	assert_sound(db);
 	table = open_table(db, "t");
 	count = count_of(db, table);
-	/* Transaction i adds the keys i * 100 to i * 100 + 299; the range "0000" to "00001" is gone. */
+	/* Transaction i adds the keys i * 100 to i * 100 + 299; "0000" to "00001" are gone. */
 	for (unsigned i = 0; i < 4; i++)
 		if (count == 300 + i * 100 - 10 + 2)
 			whole = i + 1;

@@ -1,5 +1,5 @@
-/* Cursors' paths, counts and batched gets over trees of every shape, against a sorted array. The seed
- * is printed; give it as argument to run the same again. */
+/* Cursors' paths, counts and batched gets over trees of every shape, against a sorted array. The
+ * seed is printed; give it as argument to run the same again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,8 +25,9 @@ static void on_all_trees(void (*test)(struct tree_model *model, struct random *r
 		size_t count = random_below(&random, 1u << random_below(&random, 13)) + 1;
 
 		tree_model_open(&model, page_sizes[round % 4]);
-		tree_model_fill(&model, &random, (enum key_kind)random_below(&random, KEY_KINDS), count,
-		                (enum tree_shape)(round / 4 % TREE_SHAPES), random_one_in(&random, 3));
+		tree_model_fill(&model, &random, (enum key_kind)random_below(&random, KEY_KINDS),
+		                count, (enum tree_shape)(round / 4 % TREE_SHAPES),
+		                random_one_in(&random, 3));
 		if (round & 1)
 			tree_model_flush(&model);
 		test(&model, &random);
@@ -58,7 +59,8 @@ static void walk(struct tree_model *model, struct random *random)
 	for (size_t i = 0; i < model->count; i++) {
 		assert_stands(model, path, i);
 		memcpy(end, path, size);
-		assert_int_equal(tree_next(tree, path), i + 1 < model->count ? KV_OK : KV_NOT_FOUND);
+		assert_int_equal(tree_next(tree, path),
+		                 i + 1 < model->count ? KV_OK : KV_NOT_FOUND);
 	}
 	assert_memory_equal(end, path, size);
 	assert_int_equal(tree_last(tree, path), KV_OK);
@@ -77,15 +79,18 @@ static void walks_meet_every_entry_in_both_directions(void **state)
 }
 
 /* Some steps in random directions from entry i on. */
-static void wander(const struct tree_model *model, struct random *random, struct tree_level *path, size_t i)
+static void wander(const struct tree_model *model, struct random *random, struct tree_level *path,
+                   size_t i)
 {
 	for (int step = 0; step < 20; step++) {
 		assert_stands(model, path, i);
 		if (random_one_in(random, 2)) {
-			assert_int_equal(tree_next(&model->tree, path), i + 1 < model->count ? KV_OK : KV_NOT_FOUND);
+			assert_int_equal(tree_next(&model->tree, path),
+			                 i + 1 < model->count ? KV_OK : KV_NOT_FOUND);
 			i += i + 1 < model->count;
 		} else {
-			assert_int_equal(tree_prev(&model->tree, path), i > 0 ? KV_OK : KV_NOT_FOUND);
+			assert_int_equal(tree_prev(&model->tree, path),
+			                 i > 0 ? KV_OK : KV_NOT_FOUND);
 			i -= i > 0;
 		}
 	}
@@ -180,8 +185,9 @@ static void get_many(struct tree_model *model, struct random *random)
 
 		memset(values, 0xff, sizeof(values));
 		for (size_t k = 0; k < n; k++)
-			keys[k] = k && random_one_in(random, 8) ? keys[random_below(random, k)]
-			                                        : tree_model_key(model, random, buffers[k]);
+			keys[k] = k && random_one_in(random, 8)
+			                  ? keys[random_below(random, k)]
+			                  : tree_model_key(model, random, buffers[k]);
 		assert_int_equal(tree_get_many(&model->tree, n, keys, values, &found), KV_OK);
 		for (size_t k = 0; k < n; k++)
 			expected += check_answer(model, keys[k], values[k]);
@@ -258,12 +264,12 @@ static void endless_empty_leaves_are_refused(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(an_empty_tree_has_nothing),
-		cmocka_unit_test(endless_empty_leaves_are_refused),
-		cmocka_unit_test(walks_meet_every_entry_in_both_directions),
-		cmocka_unit_test(seeks_find_the_nearest_entry_on_either_side),
-		cmocka_unit_test(ranks_counts_and_positions_agree),
-		cmocka_unit_test(get_many_answers_like_single_gets),
+	        cmocka_unit_test(an_empty_tree_has_nothing),
+	        cmocka_unit_test(endless_empty_leaves_are_refused),
+	        cmocka_unit_test(walks_meet_every_entry_in_both_directions),
+	        cmocka_unit_test(seeks_find_the_nearest_entry_on_either_side),
+	        cmocka_unit_test(ranks_counts_and_positions_agree),
+	        cmocka_unit_test(get_many_answers_like_single_gets),
 	};
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : seed_from_clock();

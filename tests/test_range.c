@@ -1,5 +1,5 @@
-/* Deleting ranges and clearing, on trees of every shape, against a sorted array. The seed is printed;
- * give it as argument to run the same again. */
+/* Deleting ranges and clearing, on trees of every shape, against a sorted array. The seed is
+ * printed; give it as argument to run the same again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 static uint64_t seed;
 
-/* ---- which pages a tree reaches ---------------------------------------------------------------- */
+/* ---- which pages a tree reaches -------------------------------------------------------------- */
 
 /* File pages, a byte each: how many times seen. */
 struct pages {
@@ -53,7 +53,7 @@ static void see_retired(const struct tree_model *model, struct pages *pages)
 			see(pages, page_number(ledger->retired[i].id), ledger->retired[i].count);
 }
 
-/* ---- deleting ------------------------------------------------------------------------------------ */
+/* ---- deleting -------------------------------------------------------------------------------- */
 
 /* Deletes a random range from tree and array. */
 static void delete_range(struct tree_model *model, struct random *random)
@@ -74,7 +74,8 @@ static void delete_range(struct tree_model *model, struct random *random)
 			to = model->entries[k].key;
 	}
 	assert_int_equal(tree_delete_range(&model->tree, bounded_from ? &from : NULL,
-	                                   bounded_to ? &to : NULL, &removed), KV_OK);
+	                                   bounded_to ? &to : NULL, &removed),
+	                 KV_OK);
 	assert_int_equal(removed, k > i ? k - i : 0);
 	assert_int_equal(model->tree.generation != generation, k > i);
 	tree_model_cut(model, i, k);
@@ -88,7 +89,8 @@ static void put_again(struct tree_model *model, struct random *random)
 	if (!model->count || !random_one_in(random, 2))
 		return;
 	entry = model->entries + random_below(random, model->count);
-	assert_int_equal(tree_put(&model->tree, entry->key, entry->value, TREE_PUT, NULL, NULL), KV_OK);
+	assert_int_equal(tree_put(&model->tree, entry->key, entry->value, TREE_PUT, NULL, NULL),
+	                 KV_OK);
 }
 
 /* In one transaction, or each range in its own; with pages in the file or in frames. */
@@ -103,8 +105,9 @@ static void deleting_ranges_leaves_all_other_entries(void **state)
 		size_t count = random_below(&random, 1u << random_below(&random, 13)) + 1;
 
 		tree_model_open(&model, page_sizes[round % 4]);
-		tree_model_fill(&model, &random, (enum key_kind)random_below(&random, KEY_KINDS), count,
-		                (enum tree_shape)(round / 4 % TREE_SHAPES), random_one_in(&random, 3));
+		tree_model_fill(&model, &random, (enum key_kind)random_below(&random, KEY_KINDS),
+		                count, (enum tree_shape)(round / 4 % TREE_SHAPES),
+		                random_one_in(&random, 3));
 		tree_model_check(&model);
 		for (int n = 0; n < 40 && model.count; n++) {
 			if (random_one_in(&random, 3))
@@ -160,8 +163,8 @@ static void every_page_is_kept_or_retired_once(void **state)
 		struct pages before, after;
 
 		tree_model_open(&model, 4096);
-		tree_model_fill(&model, &random, KEY_RANDOM, 1u << (round % 13), (enum tree_shape)(round % 3),
-		                round & 1);
+		tree_model_fill(&model, &random, KEY_RANDOM, 1u << (round % 13),
+		                (enum tree_shape)(round % 3), round & 1);
 		tree_model_flush(&model);
 		before = file_pages(&model);
 		if (round % 8)
@@ -290,7 +293,8 @@ static void underfull_edges_are_merged(void **state)
 		tree_model_open(&model, 4096);
 		tree_model_fill(&model, &random, KEY_RANDOM, 5000, SHAPE_PUT, false);
 		i = random_below(&random, model.count - 1);
-		k = i + 1 + random_below(&random, (model.count - i - 1) >> random_below(&random, 12) | 1);
+		k = i + 1 +
+		    random_below(&random, (model.count - i - 1) >> random_below(&random, 12) | 1);
 		delete_and_look(&model, i, k < model.count ? k : model.count - 1);
 		tree_model_check(&model);
 		tree_model_close(&model);
@@ -338,7 +342,8 @@ static void a_tree_larger_than_the_store_is_refused(void **state)
 		for (unsigned i = 0; i < 100; i++) {
 			unsigned char key = (unsigned char)i;
 
-			assert_true(node_append_branch(page, 4096, kv_bytes(&key, i > 0), child, 1));
+			assert_true(
+			        node_append_branch(page, 4096, kv_bytes(&key, i > 0), child, 1));
 		}
 		node_finish(page, 4096);
 	}
@@ -352,14 +357,14 @@ static void a_tree_larger_than_the_store_is_refused(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(deleting_ranges_leaves_all_other_entries),
-		cmocka_unit_test(deleting_everything_leaves_an_empty_tree),
-		cmocka_unit_test(every_page_is_kept_or_retired_once),
-		cmocka_unit_test(own_frames_are_free_at_once),
-		cmocka_unit_test(leaves_inside_are_not_read),
-		cmocka_unit_test(underfull_edges_are_merged),
-		cmocka_unit_test(a_tree_shrinks_to_one_leaf),
-		cmocka_unit_test(a_tree_larger_than_the_store_is_refused),
+	        cmocka_unit_test(deleting_ranges_leaves_all_other_entries),
+	        cmocka_unit_test(deleting_everything_leaves_an_empty_tree),
+	        cmocka_unit_test(every_page_is_kept_or_retired_once),
+	        cmocka_unit_test(own_frames_are_free_at_once),
+	        cmocka_unit_test(leaves_inside_are_not_read),
+	        cmocka_unit_test(underfull_edges_are_merged),
+	        cmocka_unit_test(a_tree_shrinks_to_one_leaf),
+	        cmocka_unit_test(a_tree_larger_than_the_store_is_refused),
 	};
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : seed_from_clock();

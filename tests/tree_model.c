@@ -21,11 +21,11 @@ static void must(int rc, const char *what)
 void tree_model_open(struct tree_model *model, uint32_t page_size)
 {
 	struct store_options options = {
-		.page_size = page_size,
-		.size_limit = UINT64_MAX,
-		.map_size = UINT64_C(1) << 30,
-		.arena_size = UINT64_C(256) << 20,
-		.arena_reserve = UINT64_C(64) << 20,
+	        .page_size = page_size,
+	        .size_limit = UINT64_MAX,
+	        .map_size = UINT64_C(1) << 30,
+	        .arena_size = UINT64_C(256) << 20,
+	        .arena_reserve = UINT64_C(64) << 20,
 	};
 
 	memset(model, 0, sizeof(*model));
@@ -33,11 +33,11 @@ void tree_model_open(struct tree_model *model, uint32_t page_size)
 	must(store_open(&options, &model->store), "store_open");
 	model->ledger.txn = 2;
 	model->tree = (struct tree){
-		.store = model->store,
-		.ledger = &model->ledger,
-		.stats = &model->stats,
-		.leaf_type = PAGE_LEAF,
-		.empty_since = 2,
+	        .store = model->store,
+	        .ledger = &model->ledger,
+	        .stats = &model->stats,
+	        .leaf_type = PAGE_LEAF,
+	        .empty_since = 2,
 	};
 }
 
@@ -101,7 +101,8 @@ static kv_slice make_value(struct random *random, size_t page_size, bool large)
 
 static int by_key(const void *a, const void *b)
 {
-	return node_compare(((const struct tree_entry *)a)->key, ((const struct tree_entry *)b)->key);
+	return node_compare(((const struct tree_entry *)a)->key,
+	                    ((const struct tree_entry *)b)->key);
 }
 
 /* Frees the keys and values of entries [from, to). */
@@ -143,7 +144,8 @@ void tree_model_cut(struct tree_model *model, size_t from, size_t to)
 	if (from >= to)
 		return;
 	drop(model, from, to);
-	memmove(model->entries + from, model->entries + to, (model->count - to) * sizeof(*model->entries));
+	memmove(model->entries + from, model->entries + to,
+	        (model->count - to) * sizeof(*model->entries));
 	model->count -= to - from;
 }
 
@@ -162,7 +164,8 @@ size_t tree_model_bound(const struct tree_model *model, kv_slice key)
 	return i;
 }
 
-kv_slice tree_model_key(const struct tree_model *model, struct random *random, unsigned char *buffer)
+kv_slice tree_model_key(const struct tree_model *model, struct random *random,
+                        unsigned char *buffer)
 {
 	kv_slice key = kv_bytes(NULL, 0);
 	size_t size;
@@ -184,7 +187,7 @@ kv_slice tree_model_key(const struct tree_model *model, struct random *random, u
 	return kv_bytes(buffer, size);
 }
 
-/* ---- trees ------------------------------------------------------------------------------------- */
+/* ---- trees ----------------------------------------------------------------------------------- */
 
 /* One level of a ragged tree under construction. */
 struct row {
@@ -241,7 +244,8 @@ static bool append_entry(struct tree_model *model, uint8_t *leaf, const struct t
 	return node_append_leaf(leaf, page_size, entry->key, kv_bytes(&where, sizeof(where)), true);
 }
 
-/* Adds an empty leaf before entry i, if there is a separator that fits between it and its predecessor. */
+/* Adds an empty leaf before entry i, if there is a separator that fits between it and its
+ * predecessor. */
 static void add_empty_leaf(struct tree_model *model, struct row *row, size_t i)
 {
 	unsigned char separator[MAX_KEY + 1] = {0};
@@ -290,7 +294,8 @@ static struct row ragged_branches(struct tree_model *model, struct random *rando
 	struct row row = row_new(below->n + 1);
 
 	for (size_t i = 0; i < below->n;) {
-		size_t first = i, end = i + (random_one_in(random, 4) ? 1 : 1 + random_below(random, 8));
+		size_t first = i,
+		       end = i + (random_one_in(random, 4) ? 1 : 1 + random_below(random, 8));
 		uint64_t count = 0;
 		page_id id;
 		uint8_t *branch = new_node(model, level, &id);
@@ -298,8 +303,8 @@ static struct row ragged_branches(struct tree_model *model, struct random *rando
 		for (; i < below->n && i < end; i++) {
 			kv_slice separator = i == first ? kv_bytes(NULL, 0) : below->separators[i];
 
-			if (!node_append_branch(branch, model->store->page_size, separator, below->ids[i],
-			                        below->counts[i]))
+			if (!node_append_branch(branch, model->store->page_size, separator,
+			                        below->ids[i], below->counts[i]))
 				break;
 			count += below->counts[i];
 		}
@@ -342,7 +347,8 @@ static void build_by_puts(struct tree_model *model, struct random *random, bool 
 	for (size_t i = 0; i < model->count; i++) {
 		const struct tree_entry *entry = model->entries + order[i];
 
-		must(tree_put(&model->tree, entry->key, entry->value, TREE_PUT, NULL, NULL), "tree_put");
+		must(tree_put(&model->tree, entry->key, entry->value, TREE_PUT, NULL, NULL),
+		     "tree_put");
 	}
 	free(order);
 }
@@ -358,7 +364,7 @@ void tree_model_fill(struct tree_model *model, struct random *random, enum key_k
 		build_by_puts(model, random, shape == SHAPE_PUT);
 }
 
-/* ---- checking ---------------------------------------------------------------------------------- */
+/* ---- checking -------------------------------------------------------------------------------- */
 
 static void print_fault(void *arg, uint64_t page, const char *what)
 {

@@ -28,9 +28,9 @@ struct tree_model {
 
 /* How to build a tree; the first two are what btree/ itself makes. */
 enum tree_shape {
-	SHAPE_PUT,     /* puts in random order */
-	SHAPE_APPEND,  /* puts in key order: full leaves */
-	SHAPE_RAGGED,  /* nodes of any fill, single-child branches and empty leaves among them */
+	SHAPE_PUT,    /* puts in random order */
+	SHAPE_APPEND, /* puts in key order: full leaves */
+	SHAPE_RAGGED, /* nodes of any fill, single-child branches and empty leaves among them */
 	TREE_SHAPES
 };
 
@@ -53,7 +53,8 @@ void tree_model_commit(struct tree_model *model);
 size_t tree_model_bound(const struct tree_model *model, kv_slice key);
 
 /* A key that is in the model, next to one that is, or neither; in buffer (1024 bytes). */
-kv_slice tree_model_key(const struct tree_model *model, struct random *random, unsigned char *buffer);
+kv_slice tree_model_key(const struct tree_model *model, struct random *random,
+                        unsigned char *buffer);
 
 /* Drops entries [from, to) of the array. */
 void tree_model_cut(struct tree_model *model, size_t from, size_t to);

@@ -45,17 +45,17 @@ static const uint8_t *heads_confirm(const uint8_t *entry, kv_slice key)
 }
 
 static const struct layout layout_heads = {
-	.name = "A: heads | slots, swept",
-	.init = heads_init,
-	.append_leaf = heads_append_leaf,
-	.append_branch = node_append_branch,
-	.finish = node_finish,
-	.route = heads_route,
-	.find = heads_find,
-	.candidate = heads_candidate,
-	.confirm = heads_confirm,
-	.leaf_lines = 3,
-	.branch_lines = 9,
+        .name = "A: heads | slots, swept",
+        .init = heads_init,
+        .append_leaf = heads_append_leaf,
+        .append_branch = node_append_branch,
+        .finish = node_finish,
+        .route = heads_route,
+        .find = heads_find,
+        .candidate = heads_candidate,
+        .confirm = heads_confirm,
+        .leaf_lines = 3,
+        .branch_lines = 9,
 };
 
 #endif

@@ -20,7 +20,8 @@ static inline kv_slice interleaved_key(const uint8_t *page, uint32_t i)
 {
 	const struct interleaved_slot *slot = interleaved_slots(page) + i;
 
-	return kv_bytes(page + slot->offset + (page_header_of(page)->level ? 16 : 2), slot->key_size);
+	return kv_bytes(page + slot->offset + (page_header_of(page)->level ? 16 : 2),
+	                slot->key_size);
 }
 
 static uint8_t *interleaved_push(uint8_t *page, size_t key_size, size_t bytes)
@@ -29,7 +30,7 @@ static uint8_t *interleaved_push(uint8_t *page, size_t key_size, size_t bytes)
 
 	if (entry)
 		interleaved_slots(page)[node_count(page) - 1] = (struct interleaved_slot){
-			.offset = (uint16_t)(entry - page), .key_size = (uint16_t)key_size};
+		        .offset = (uint16_t)(entry - page), .key_size = (uint16_t)key_size};
 	return entry;
 }
 
@@ -145,17 +146,17 @@ static const uint8_t *interleaved_confirm(const uint8_t *entry, kv_slice key)
 }
 
 static const struct layout layout_interleaved = {
-	.name = "B: slots with heads, halved",
-	.init = layout_init,
-	.append_leaf = interleaved_append_leaf,
-	.append_branch = interleaved_append_branch,
-	.finish = interleaved_finish,
-	.route = interleaved_route,
-	.find = interleaved_find,
-	.candidate = interleaved_candidate,
-	.confirm = interleaved_confirm,
-	.leaf_lines = 4,
-	.branch_lines = 17,
+        .name = "B: slots with heads, halved",
+        .init = layout_init,
+        .append_leaf = interleaved_append_leaf,
+        .append_branch = interleaved_append_branch,
+        .finish = interleaved_finish,
+        .route = interleaved_route,
+        .find = interleaved_find,
+        .candidate = interleaved_candidate,
+        .confirm = interleaved_confirm,
+        .leaf_lines = 4,
+        .branch_lines = 17,
 };
 
 #endif

@@ -1,6 +1,6 @@
 /* Which node layout finds a random key soonest? Packs the same sorted entries (24-byte random keys,
- * 150-byte values) into trees of several layouts and page sizes, in anonymous memory with huge pages,
- * and gets random keys from each, one by one and in batches of 32 that go down in lockstep.
+ * 150-byte values) into trees of several layouts and page sizes, in anonymous memory with huge
+ * pages, and gets random keys from each, one by one and in batches of 32 that go down in lockstep.
  *
  *	layout [entries [rounds]]
  *
@@ -37,7 +37,8 @@ static void fail(const char *what)
 
 static void *huge_memory(size_t size)
 {
-	uint8_t *p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *p = mmap(NULL, size + HUGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+	                  -1, 0);
 
 	if (p == MAP_FAILED)
 		fail("no memory");
@@ -46,7 +47,7 @@ static void *huge_memory(size_t size)
 	return p;
 }
 
-/* ---- entries ------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t x)
 {
@@ -83,7 +84,7 @@ static uint8_t *make_queries(const uint8_t *keys, uint64_t entries)
 	return queries;
 }
 
-/* ---- packing --------------------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------------- */
 
 struct level {
 	uint8_t *page; /* the node being filled, the last of its level */
@@ -110,7 +111,8 @@ static void open_node(struct packer *p, uint32_t level, kv_slice separator)
 	p->pack->layout->init(l->page, p->pack->page_size, (uint8_t)level);
 }
 
-static void add_child(struct packer *p, uint32_t level, kv_slice separator, uint64_t child, uint64_t count);
+static void add_child(struct packer *p, uint32_t level, kv_slice separator, uint64_t child,
+                      uint64_t count);
 
 static void close_node(struct packer *p, uint32_t level)
 {
@@ -121,7 +123,8 @@ static void close_node(struct packer *p, uint32_t level)
 	          (uint64_t)(l->page - p->pack->base) / p->pack->page_size, l->count);
 }
 
-static void add_child(struct packer *p, uint32_t level, kv_slice separator, uint64_t child, uint64_t count)
+static void add_child(struct packer *p, uint32_t level, kv_slice separator, uint64_t child,
+                      uint64_t count)
 {
 	struct level *l = p->levels + level;
 	const struct pack *pack = p->pack;
@@ -129,10 +132,12 @@ static void add_child(struct packer *p, uint32_t level, kv_slice separator, uint
 	if (!l->page)
 		open_node(p, level, kv_bytes(NULL, 0));
 	if (!pack->layout->append_branch(l->page, pack->page_size,
-	                                 node_count(l->page) ? separator : kv_bytes(NULL, 0), child, count)) {
+	                                 node_count(l->page) ? separator : kv_bytes(NULL, 0), child,
+	                                 count)) {
 		close_node(p, level);
 		open_node(p, level, separator);
-		pack->layout->append_branch(l->page, pack->page_size, kv_bytes(NULL, 0), child, count);
+		pack->layout->append_branch(l->page, pack->page_size, kv_bytes(NULL, 0), child,
+		                            count);
 	}
 	l->count += count;
 }
@@ -163,7 +168,8 @@ static struct pack pack_new(const struct layout *layout, uint32_t page_size, con
 
 	pack.base = huge_memory(entries * 256 + HUGE);
 	for (uint64_t i = 0; i < entries; i++)
-		add_entry(&packer, kv_bytes(keys + (i ? i - 1 : 0) * KEY, KEY), kv_bytes(keys + i * KEY, KEY));
+		add_entry(&packer, kv_bytes(keys + (i ? i - 1 : 0) * KEY, KEY),
+		          kv_bytes(keys + i * KEY, KEY));
 	for (; packer.levels[level].made > 1; level++)
 		close_node(&packer, level);
 	layout->finish(packer.levels[level].page, page_size);
@@ -172,7 +178,7 @@ static struct pack pack_new(const struct layout *layout, uint32_t page_size, con
 	return pack;
 }
 
-/* ---- getting --------------------------------------------------------------------------------------- */
+/* ---- getting --------------------------------------------------------------------------------- */
 
 /* What to ask for ahead of need. */
 enum { PREFETCH_LEAF = 1, PREFETCH_BRANCH = 2, PREFETCH_ENTRY = 4 };
@@ -185,8 +191,8 @@ INLINE void prefetch_lines(const uint8_t *from, uint32_t lines)
 		__builtin_prefetch(from + 64 * (size_t)i);
 }
 
-INLINE const uint8_t *child_of(const struct pack *pack, const struct layout *layout, const uint8_t *node,
-                               uint32_t level, kv_slice key, int prefetch)
+INLINE const uint8_t *child_of(const struct pack *pack, const struct layout *layout,
+                               const uint8_t *node, uint32_t level, kv_slice key, int prefetch)
 {
 	const uint8_t *child = pack->base + layout->route(node, key) * pack->page_size;
 	uint32_t scale = pack->page_size / 4096;
@@ -207,15 +213,16 @@ INLINE uint64_t use(const uint8_t *value)
 }
 
 /* The candidate's value; keys whose heads are equal are told apart by a full search. */
-INLINE const uint8_t *confirm(const struct layout *layout, const uint8_t *leaf, const uint8_t *entry,
-                              kv_slice key)
+INLINE const uint8_t *confirm(const struct layout *layout, const uint8_t *leaf,
+                              const uint8_t *entry, kv_slice key)
 {
 	const uint8_t *value = entry ? layout->confirm(entry, key) : NULL;
 
 	return value ? value : layout->find(leaf, key);
 }
 
-INLINE uint64_t get(const struct pack *pack, const struct layout *layout, kv_slice key, int prefetch)
+INLINE uint64_t get(const struct pack *pack, const struct layout *layout, kv_slice key,
+                    int prefetch)
 {
 	const uint8_t *node = pack->base + pack->root * pack->page_size, *entry;
 
@@ -238,7 +245,8 @@ INLINE uint64_t get_batch(const struct pack *pack, const struct layout *layout, 
 		node[k] = pack->base + pack->root * pack->page_size;
 	for (uint32_t level = pack->height - 1; level; level--)
 		for (uint32_t k = 0; k < BATCH; k++)
-			node[k] = child_of(pack, layout, node[k], level, kv_bytes(keys + k * KEY, KEY),
+			node[k] = child_of(pack, layout, node[k], level,
+			                   kv_bytes(keys + k * KEY, KEY),
 			                   PREFETCH_LEAF | PREFETCH_BRANCH);
 	if (!layout->candidate) {
 		for (uint32_t k = 0; k < BATCH; k++)
@@ -255,8 +263,8 @@ INLINE uint64_t get_batch(const struct pack *pack, const struct layout *layout, 
 	return sum;
 }
 
-INLINE uint64_t get_all(const struct pack *pack, const struct layout *layout, const uint8_t *queries,
-                        int prefetch)
+INLINE uint64_t get_all(const struct pack *pack, const struct layout *layout,
+                        const uint8_t *queries, int prefetch)
 {
 	uint64_t sum = 0;
 
@@ -265,7 +273,8 @@ INLINE uint64_t get_all(const struct pack *pack, const struct layout *layout, co
 	return sum;
 }
 
-INLINE uint64_t get_batches(const struct pack *pack, const struct layout *layout, const uint8_t *queries)
+INLINE uint64_t get_batches(const struct pack *pack, const struct layout *layout,
+                            const uint8_t *queries)
 {
 	uint64_t sum = 0;
 
@@ -274,14 +283,14 @@ INLINE uint64_t get_batches(const struct pack *pack, const struct layout *layout
 	return sum;
 }
 
-/* ---- measuring ------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 typedef uint64_t run_fn(const struct pack *pack, const uint8_t *queries);
 
-#define RUN(name, expression)                                                                      \
-	static uint64_t name(const struct pack *pack, const uint8_t *queries)                          \
-	{                                                                                              \
-		return expression;                                                                     \
+#define RUN(name, expression)                                                 \
+	static uint64_t name(const struct pack *pack, const uint8_t *queries) \
+	{                                                                     \
+		return expression;                                            \
 	}
 RUN(heads_single, get_all(pack, &layout_heads, queries, 0))
 RUN(heads_leaf, get_all(pack, &layout_heads, queries, PREFETCH_LEAF))
@@ -318,8 +327,8 @@ static int compare_times(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void measure_all(const struct pack *packs, struct measure *measures, size_t n, const uint8_t *queries,
-                        uint32_t rounds)
+static void measure_all(const struct pack *packs, struct measure *measures, size_t n,
+                        const uint8_t *queries, uint32_t rounds)
 {
 	uint64_t sum = 0;
 
@@ -350,31 +359,31 @@ int main(int argc, char **argv)
 	uint32_t entries = argc > 1 ? number(argv[1], UINT32_MAX) : 5000000;
 	uint32_t rounds = argc > 2 ? number(argv[2], MAX_ROUNDS) : 9;
 	static struct measure measures[] = {
-		{0, "one by one", heads_single, {0}},
-		{0, "one by one, the leaf's first lines prefetched", heads_leaf, {0}},
-		{0, "the same, and those of branches", heads_branch, {0}},
-		{0, "the leaf's first lines and the entry's prefetched", heads_entry, {0}},
-		{0, "batches of 32", heads_batch, {0}},
-		{1, "one by one", interleaved_single, {0}},
-		{1, "one by one, the leaf's first lines prefetched", interleaved_leaf, {0}},
-		{1, "batches of 32", interleaved_batch, {0}},
-		{2, "one by one", plain_single, {0}},
-		{2, "one by one, the leaf's first lines prefetched", plain_leaf, {0}},
-		{2, "batches of 32", plain_batch, {0}},
-		{3, "one by one", heads_single, {0}},
-		{3, "one by one, the leaf's first lines prefetched", heads_leaf, {0}},
-		{3, "batches of 32", heads_batch, {0}},
-		{4, "one by one", heads_single, {0}},
-		{4, "one by one, the leaf's first lines prefetched", heads_leaf, {0}},
-		{4, "batches of 32", heads_batch, {0}},
+	        {0, "one by one", heads_single, {0}},
+	        {0, "one by one, the leaf's first lines prefetched", heads_leaf, {0}},
+	        {0, "the same, and those of branches", heads_branch, {0}},
+	        {0, "the leaf's first lines and the entry's prefetched", heads_entry, {0}},
+	        {0, "batches of 32", heads_batch, {0}},
+	        {1, "one by one", interleaved_single, {0}},
+	        {1, "one by one, the leaf's first lines prefetched", interleaved_leaf, {0}},
+	        {1, "batches of 32", interleaved_batch, {0}},
+	        {2, "one by one", plain_single, {0}},
+	        {2, "one by one, the leaf's first lines prefetched", plain_leaf, {0}},
+	        {2, "batches of 32", plain_batch, {0}},
+	        {3, "one by one", heads_single, {0}},
+	        {3, "one by one, the leaf's first lines prefetched", heads_leaf, {0}},
+	        {3, "batches of 32", heads_batch, {0}},
+	        {4, "one by one", heads_single, {0}},
+	        {4, "one by one, the leaf's first lines prefetched", heads_leaf, {0}},
+	        {4, "batches of 32", heads_batch, {0}},
 	};
 	const uint8_t *keys = sorted_keys(entries), *queries = make_queries(keys, entries);
 	struct pack packs[] = {
-		pack_new(&layout_heads, 4096, keys, entries),
-		pack_new(&layout_interleaved, 4096, keys, entries),
-		pack_new(&layout_plain, 4096, keys, entries),
-		pack_new(&layout_heads, 8192, keys, entries),
-		pack_new(&layout_heads, 16384, keys, entries),
+	        pack_new(&layout_heads, 4096, keys, entries),
+	        pack_new(&layout_interleaved, 4096, keys, entries),
+	        pack_new(&layout_plain, 4096, keys, entries),
+	        pack_new(&layout_heads, 8192, keys, entries),
+	        pack_new(&layout_heads, 16384, keys, entries),
 	};
 	size_t n = sizeof(measures) / sizeof(*measures);
 
@@ -387,8 +396,9 @@ int main(int argc, char **argv)
 		const double *ns = measures[i].ns;
 
 		printf("| %s | %u | %u | %.0f | %s | %.0f | %.0f - %.0f |\n", pack->layout->name,
-		       pack->page_size, pack->height, (double)(pack->pages * pack->page_size) / 1048576,
-		       measures[i].what, ns[rounds / 2], ns[0], ns[rounds - 1]);
+		       pack->page_size, pack->height,
+		       (double)(pack->pages * pack->page_size) / 1048576, measures[i].what,
+		       ns[rounds / 2], ns[0], ns[rounds - 1]);
 	}
 	return 0;
 }

@@ -15,17 +15,18 @@ struct layout {
 	void (*init)(uint8_t *page, uint32_t page_size, uint8_t level);
 	/* False: the page is full. */
 	bool (*append_leaf)(uint8_t *leaf, uint32_t page_size, kv_slice key, kv_slice value);
-	bool (*append_branch)(uint8_t *branch, uint32_t page_size, kv_slice separator, uint64_t child,
-	                      uint64_t count);
+	bool (*append_branch)(uint8_t *branch, uint32_t page_size, kv_slice separator,
+	                      uint64_t child, uint64_t count);
 	void (*finish)(uint8_t *page, uint32_t page_size);
 	uint64_t (*route)(const uint8_t *branch, kv_slice key); /* the child that holds key */
 	/* The value's first byte, or NULL. */
 	const uint8_t *(*find)(const uint8_t *leaf, kv_slice key);
-	/* The same in two steps, with a cache miss between them: the entry that may have the key, without
-	 * touching it, and the look at it. NULL: no such steps. */
+	/* The same in two steps, with a cache miss between them: the entry that may have the key,
+	 * without touching it, and the look at it. NULL: no such steps. */
 	const uint8_t *(*candidate)(const uint8_t *leaf, kv_slice key);
 	const uint8_t *(*confirm)(const uint8_t *entry, kv_slice key);
-	uint32_t leaf_lines, branch_lines; /* of 64 bytes that a search of a 4 KiB node reads, about */
+	uint32_t leaf_lines,
+	        branch_lines; /* of 64 bytes that a search of a 4 KiB node reads, about */
 };
 
 /* Room for an array element of the given width and an entry in the heap; NULL if there is none. The

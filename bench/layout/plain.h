@@ -48,8 +48,8 @@ static bool plain_append_leaf(uint8_t *leaf, uint32_t page_size, kv_slice key, k
 	return true;
 }
 
-static bool plain_append_branch(uint8_t *branch, uint32_t page_size, kv_slice separator, uint64_t child,
-                                uint64_t count)
+static bool plain_append_branch(uint8_t *branch, uint32_t page_size, kv_slice separator,
+                                uint64_t child, uint64_t count)
 {
 	uint8_t *entry = plain_push(branch, 16, separator, 0);
 
@@ -108,15 +108,15 @@ static const uint8_t *plain_find(const uint8_t *leaf, kv_slice key)
 }
 
 static const struct layout layout_plain = {
-	.name = "C: plain slots, halved",
-	.init = layout_init,
-	.append_leaf = plain_append_leaf,
-	.append_branch = plain_append_branch,
-	.finish = plain_finish,
-	.route = plain_route,
-	.find = plain_find,
-	.leaf_lines = 2,
-	.branch_lines = 6,
+        .name = "C: plain slots, halved",
+        .init = layout_init,
+        .append_leaf = plain_append_leaf,
+        .append_branch = plain_append_branch,
+        .finish = plain_finish,
+        .route = plain_route,
+        .find = plain_find,
+        .leaf_lines = 2,
+        .branch_lines = 6,
 };
 
 #endif
