@@ -61,7 +61,7 @@ void catalog_tree(kv_db *db, const struct snapshot *snapshot, struct ledger *led
 
 /* ---- records ------------------------------------------------------------------------------- */
 
-/* A page of the file names pages of the file only: anything else is damage, and must not be followed. */
+/* A page of the file names pages of the file only: else it is damaged, and must not be followed. */
 static bool root_is_plausible(const struct tree *catalog, kv_slice value, page_id root)
 {
 	const struct store *store = catalog->store;
@@ -84,7 +84,7 @@ int catalog_record(const struct tree *catalog, uint64_t id, struct table_record 
 		return status_fail(KV_CORRUPT, "the record of table %llu has %zu bytes",
 		                   (unsigned long long)id, value.size);
 	memcpy(record, value.data, sizeof *record);
-	/* A checkpoint may be repointing it (R20): one atomic load, from an 8-byte aligned place. */
+	/* A checkpoint may be repointing it (R20): one atomic load, 8-byte aligned. */
 	record->root = __atomic_load_n((const uint64_t *)value.data, __ATOMIC_ACQUIRE);
 	if (record->height > KV_MAX_LEVELS || !record->root != !record->height ||
 	    !root_is_plausible(catalog, value, record->root))

@@ -1,5 +1,5 @@
 /* The checker: walks everything that the newest snapshot reaches, and holds the result against the
- * free-space map. Every page must be exactly one of: fixed (meta and map pages), reached once, free. */
+ * free-space map. Every page must be exactly one of: fixed (meta, map), reached once, or free. */
 #include <stdio.h>
 #include <string.h>
 

@@ -220,7 +220,7 @@ static int seek_prefix_end(const struct tree *tree, kv_slice prefix, struct kv_l
 	uint8_t end[KV_MAX_KEY(KV_MAX_PAGE_SIZE)];
 	size_t size = prefix.size < sizeof end ? prefix.size : sizeof end;
 
-	/* The successor of all keys with the prefix: without trailing 0xff bytes, the last one raised. */
+	/* The successor of all keys with the prefix: trailing 0xff bytes cut, the last raised. */
 	if (size)
 		memcpy(end, prefix.data, size);
 	while (size && end[size - 1] == 0xff)

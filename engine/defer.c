@@ -74,7 +74,7 @@ static uint8_t *chunk_space(struct defer *d, struct defer_pool *pool, const stru
 	uint8_t *space;
 
 	if ((size_t)(d->end - d->next) < size) {
-		/* Chunks double: a small transaction stays small, and never is half of the memory unused. */
+		/* Chunks double: small transactions stay small, large ones waste less than half. */
 		room = d->chunks ? 2 * d->chunks->size : FIRST_CHUNK;
 		if (room > LARGEST_CHUNK)
 			room = LARGEST_CHUNK;
@@ -202,8 +202,8 @@ static void merge_sort(struct defer_entry *e, struct defer_entry *spare, size_t 
 		memcpy(e, from, count * sizeof *e);
 }
 
-/* Sorts what the radix passes could not tell apart: groups with the same top 33 bits. They are small
- * for random keys; for keys with a long common prefix there is one large one. */
+/* Sorts what the radix passes could not tell apart: groups with the same top 33 bits. They are
+ * small for random keys; for keys with a long common prefix there is one large one. */
 static void sort_groups(struct defer_entry *e, struct defer_entry *spare, size_t count)
 {
 	for (size_t i = 0, end; i < count; i = end) {
@@ -264,7 +264,7 @@ static int open_file(struct defer_pool *pool, struct store *store)
 	return rc;
 }
 
-/* Writes the sorted records of memory to the file; of equal keys all, in order: the merge chooses. */
+/* Writes the sorted records of memory to the file; of equal keys all: the merge chooses. */
 static int write_run(const struct defer *d, struct defer_pool *pool, struct store *store,
                      uint8_t *buffer, struct defer_run *run)
 {

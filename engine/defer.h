@@ -51,7 +51,7 @@ struct defer_pool {
 	uint64_t runs; /* in the file that are still wanted */
 };
 
-/* Runs of one table beyond which they are better applied than set aside: each wants memory to be merged. */
+/* Runs of one table beyond which they are better applied than kept: merging each takes memory. */
 #define DEFER_MANY_RUNS 64
 
 static inline bool defer_pending(const struct defer *defer)

@@ -23,8 +23,8 @@
 #include "engine/snapshot.h"
 #include "mmap/store.h"
 
-/* Table ids are never used twice, so an id below a snapshot's next_table that the snapshot's catalog
- * does not have has been dropped. */
+/* Table ids are never used twice, so an id below a snapshot's next_table that the snapshot's
+ * catalog does not have has been dropped. */
 struct kv_table {
 	kv_db *db;
 	uint64_t id;
@@ -134,7 +134,7 @@ int txn_check(kv_txn *txn);
 int txn_pressure(kv_txn *txn);
 int txn_apply(kv_txn *txn, struct table_state *state);
 
-/* A transaction that only deletes may use the pages kept back for that (R6); this one adds something. */
+/* A transaction that only deletes may use the pages kept back for that (R6); this one adds. */
 static inline void txn_adds(kv_txn *txn)
 {
 	txn->ledger.reserve = false;

@@ -25,8 +25,8 @@ struct kv_db;
 
 int idle_open(struct idle *idle, uint64_t period_ms);
 
-/* Starts the thread if it is not running and there is something to give back. The writer lock is held. Failing to start
- * it is no error: memory is then kept. */
+/* Starts the thread if it is not running and there is something to give back. The writer lock is
+ * held. Failing to start it is no error: memory is then kept. */
 void idle_watch(struct kv_db *db);
 
 /* Stops the thread and waits for it. abandon: in a forked child, where there is none. */

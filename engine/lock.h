@@ -1,5 +1,5 @@
-/* The writer lock: first come, first served, with a time limit. A waiter sleeps on its own condition
- * variable; whoever leaves hands the lock to the one that has waited longest, so nobody overtakes. */
+/* The writer lock: first come, first served, with a time limit. A waiter sleeps on its own
+ * condition variable; whoever leaves hands the lock to the one that has waited longest. */
 #ifndef KV_ENGINE_LOCK_H
 #define KV_ENGINE_LOCK_H
 
@@ -20,8 +20,8 @@ struct writer_lock {
 int writer_lock_open(struct writer_lock *lock);
 void writer_lock_close(struct writer_lock *lock);
 
-/* KV_OK, KV_TIMEOUT after timeout_us microseconds (0: at once; UINT64_MAX: never), KV_DEADLOCK if the calling
- * thread holds it. */
+/* KV_OK, KV_TIMEOUT after timeout_us microseconds (0: at once; UINT64_MAX: never), KV_DEADLOCK if
+ * the calling thread holds it. */
 int writer_lock_take(struct writer_lock *lock, uint64_t timeout_us);
 void writer_lock_give(struct writer_lock *lock);
 

@@ -5,7 +5,7 @@
  * checkpoint at or beyond r is durable.
  *
  * Something that is needed is filed under one pin that needs it and looked at again only when that
- * pin is gone, so a reader held for hours costs nothing per commit. Holder of the writer lock only. */
+ * pin is gone, so a reader held for hours costs nothing per commit. Under the writer lock only. */
 #ifndef KV_ENGINE_RECLAIM_H
 #define KV_ENGINE_RECLAIM_H
 

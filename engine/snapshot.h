@@ -3,9 +3,9 @@
  * Publishing: a ring of the newest snapshots and `visible`, the sequence number of the newest one.
  * The writer fills the next ring entry and then moves `visible` on. A reader copies the entry that
  * `visible` names, pins it by writing its transaction id into its slot, and looks at `visible`
- * again: if it has not moved, then (a) the entry was not being overwritten while it was copied,
- * for that takes SNAPSHOT_RING further publications, and (b) the pin came in time (R1): the reclaimer reads
- * `visible` first and the slots after, so either it sees the pin or the reader sees the newer
+ * again: if it has not moved, then (a) the entry was not being overwritten while it was copied, for
+ * that takes SNAPSHOT_RING further publications, and (b) the pin came in time (R1): the reclaimer
+ * reads `visible` first and the slots after, so either it sees the pin or the reader sees the newer
  * `visible`. Store and load on both sides are separated by a sequentially consistent fence.
  *
  * Readers never wait: a publication between the two looks makes them look once more. */

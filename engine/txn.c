@@ -55,7 +55,7 @@ int txn_check(kv_txn *txn)
 	if (txn->kind == TXN_WRITER) {
 		_Atomic uint64_t *owner = &txn->db->lock.owner;
 
-		/* It may have moved to another thread, which is the one that must not begin another. */
+		/* It may have moved to another thread: that one must not begin another. */
 		if (atomic_load_explicit(owner, memory_order_relaxed) != writer_lock_self())
 			atomic_store_explicit(owner, writer_lock_self(), memory_order_relaxed);
 		if (txn->reserving)
@@ -183,8 +183,8 @@ int txn_apply(kv_txn *txn, struct table_state *state)
 	return txn_fail(txn, defer_apply(&state->defer, &txn->pool, &state->tree));
 }
 
-/* Writes the transaction's trees to the file when they have filled the arena (R14). A table that was
- * only read may have frames too, of an earlier commit: it is changed by that, and so dirty. */
+/* Writes the transaction's trees to the file when they have filled the arena (R14). A table that
+ * was only read may have frames too, of an earlier commit: it is changed by that, and so dirty. */
 int txn_pressure(kv_txn *txn)
 {
 	int rc = KV_OK;
@@ -488,7 +488,7 @@ static int note_dirty(kv_txn *txn)
 static int commit_volatile(kv_txn *txn, struct snapshot *snapshot)
 {
 	kv_db *db = txn->db;
-	/* What is accepted here a checkpoint must be able to write: the space for it fails now or never. */
+	/* What is accepted here a checkpoint must be able to write: space fails now or never. */
 	int rc = store_ensure_usable(db->store, db_dirty_frames(db), txn->ledger.reserve);
 
 	if (!rc)

@@ -53,8 +53,8 @@ struct io_write {
 struct io_ops {
 	/* Sets *file, on failure to a closed one. Temporary and in-memory files are opened for
 	 * reading and writing; mode counts with IO_CREATE and IO_TEMPORARY. Descriptors are
-	 * close-on-exec and never 0, 1 or 2. KV_NO_FILE: nothing there. KV_EXISTS: IO_EXCLUSIVE, and
-	 * there is something. KV_READ_ONLY: IO_WRITE on a read-only file system.
+	 * close-on-exec and never 0, 1 or 2. KV_NO_FILE: nothing there. KV_EXISTS: IO_EXCLUSIVE,
+	 * and there is something. KV_READ_ONLY: IO_WRITE on a read-only file system.
 	 * KV_NOT_A_DATABASE: a directory, device, socket or pipe. */
 	int (*open)(struct io *io, const char *path, unsigned flags, unsigned mode,
 	            struct io_file *file);
@@ -67,11 +67,11 @@ struct io_ops {
 	            uint64_t offset, size_t *got);
 	int (*write)(struct io *io, const struct io_file *file, const void *data, size_t size,
 	             uint64_t offset);
-	/* Starts a batch of writes, in no promised order: writes between two flushes must not overlap.
-	 * Neighbours in the array that are neighbours in the file are written as one. May return
-	 * before they are done; blocks when too many are under way. writes may be reused at once. The
-	 * first error is reported here or by flush, and sticks to the file until flush has reported
-	 * it; later submits then write nothing. */
+	/* Starts a batch of writes, in no promised order: writes between two flushes must not
+	 * overlap. Neighbours in the array that are neighbours in the file are written as one. May
+	 * return before they are done; blocks when too many are under way. writes may be reused at
+	 * once. The first error is reported here or by flush, and sticks to the file until flush
+	 * has reported it; later submits then write nothing. */
 	int (*submit)(struct io *io, const struct io_file *file, const struct io_write *writes,
 	              size_t count);
 	/* Waits until all submitted writes of the file are done (not: durable). */
@@ -80,17 +80,17 @@ struct io_ops {
 	int (*sync)(struct io *io, const struct io_file *file);
 	/* Makes the directory entry of the file at path durable, or its absence. */
 	int (*sync_directory)(struct io *io, const char *path);
-	/* Reserves disk space for a range and grows the file to cover it; new bytes are zero. Where the
-	 * file system cannot reserve, only grows: a later write may still get KV_FULL. */
+	/* Reserves disk space for a range and grows the file to cover it; new bytes are zero. Where
+	 * the file system cannot reserve, only grows: a later write may still get KV_FULL. */
 	int (*allocate)(struct io *io, const struct io_file *file, uint64_t offset, uint64_t size);
 	int (*truncate)(struct io *io, const struct io_file *file, uint64_t size);
 	/* Replaces what is at to. KV_NO_FILE: nothing at from. */
 	int (*rename)(struct io *io, const char *from, const char *to);
 	/* KV_NO_FILE: nothing there. */
 	int (*remove)(struct io *io, const char *path);
-	/* OFD lock on the whole file, never waiting: KV_BUSY if another open file, of this process or
-	 * another, has one that conflicts. Replaces the lock that this file has. Released by close.
-	 * A shared lock needs IO_READ, an exclusive one IO_WRITE. */
+	/* OFD lock on the whole file, never waiting: KV_BUSY if another open file, of this process
+	 * or another, has one that conflicts. Replaces the lock that this file has. Released by
+	 * close. A shared lock needs IO_READ, an exclusive one IO_WRITE. */
 	int (*lock)(struct io *io, const struct io_file *file, enum io_lock kind);
 	/* All files must have been closed. */
 	void (*free)(struct io *io);

@@ -57,8 +57,8 @@ enum io_record_effect {
 	IO_RECORD_ENOSPC,       /* KV_FULL, nothing done */
 	IO_RECORD_SHORT_EIO,    /* writes: the first half is written, then KV_IO; others as EIO */
 	IO_RECORD_SHORT_ENOSPC, /* likewise with KV_FULL */
-	/* As if the power went: this call and all later ones, whatever their kind and file, give KV_IO
-	 * and nothing more reaches any file. Descriptors are closed all the same. */
+	/* As if the power went: this call and all later ones, whatever their kind and file, give
+	 * KV_IO and nothing more reaches any file. Descriptors are closed all the same. */
 	IO_RECORD_STOP,
 };
 

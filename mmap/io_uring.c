@@ -11,7 +11,7 @@
  * checksums 0.25 s each. The sync that follows takes 0.36 s.)
  *
  * Whatever the ring cannot do is done by pwritev instead: the rest of a short write, a write that
- * was cancelled because the thread that submitted it has ended, every batch after the ring broke. */
+ * was cancelled because the thread that submitted it has ended, every one after the ring broke. */
 #include <errno.h>
 #include <liburing.h>
 #include <sys/syscall.h>
@@ -78,8 +78,8 @@ static void queue_free(struct io *io, struct io_file_state *state)
 {
 	struct uring_queue *queue = state->queue;
 
-	/* The child's part of the address space may hold something else where the ring was: it closes
-	 * its descriptor and no more. */
+	/* The child's part of the address space may hold something else where the ring was: it
+	 * closes its descriptor and no more. */
 	if (getpid() == io->owner)
 		io_uring_queue_exit(&queue->ring);
 	else

@@ -98,7 +98,7 @@ int kv_open(const char *path, const kv_options *options, kv_db **db);
 
 /* Makes all commits durable, marks the file clean and frees the handle. NULL is fine. With open
  * transactions it does nothing and returns KV_BUSY. Other errors (KV_IO, KV_FULL) are reported, but
- * the handle is gone then; durable commits are safe. Not to be called while other threads use db. */
+ * the handle is gone then; durable commits are safe. No other thread may be using db. */
 int kv_close(kv_db *db);
 
 typedef struct kv_info {
@@ -141,7 +141,8 @@ enum kv_begin_flags {
 };
 
 /* Begins a transaction. *txn must be given to kv_end, kv_commit or kv_abort.
- * Errors: KV_TIMEOUT, KV_DEADLOCK, KV_READ_ONLY, KV_FAILED, KV_READERS, KV_FULL, KV_FORKED, KV_NOMEM. */
+ * Errors: KV_TIMEOUT, KV_DEADLOCK, KV_READ_ONLY, KV_FAILED, KV_READERS, KV_FULL, KV_FORKED,
+ * KV_NOMEM. */
 int kv_begin(kv_db *db, unsigned flags, kv_txn **txn);
 
 /* The same for a writer, waiting at most timeout_us microseconds for its turn (UINT64_MAX: for
@@ -175,9 +176,10 @@ int kv_view(kv_db *db, int (*fn)(kv_txn *txn, void *arg), void *arg);
 
 /* ---- tables -------------------------------------------------------------------------------- */
 
-/* Finds a table by name; with KV_CREATE and a writer, makes it if it is missing. The handle stands for the table itself: it follows
- * renames, and gives KV_DROPPED after a drop (KV_NO_TABLE in snapshots older than the table).
- * KV_NO_TABLE if there is none; KV_READ_ONLY when a reader would have to create it. */
+/* Finds a table by name; with KV_CREATE and a writer, makes it if it is missing. The handle stands
+ * for the table itself: it follows renames, and gives KV_DROPPED after a drop (KV_NO_TABLE in
+ * snapshots older than the table). KV_NO_TABLE if there is none; KV_READ_ONLY when a reader would
+ * have to create it. */
 int kv_table_open(kv_txn *txn, const char *name, unsigned flags, kv_table **table);
 
 /* Renames; KV_EXISTS if a table has the new name. Writer only. */
@@ -273,7 +275,7 @@ int kv_cursor_range(kv_cursor *cursor, const kv_slice *from, const kv_slice *to)
 int kv_cursor_prefix(kv_cursor *cursor, kv_slice prefix);
 
 /* Moves. KV_OK: key and value are set. KV_NOT_FOUND: no such entry within the bounds; the cursor
- * then stands before the first (after the last) entry, so that moving back in works. Else an error. */
+ * then stands before the first (after the last) entry, so moving back in works. Else an error. */
 int kv_cursor_first(kv_cursor *cursor);
 int kv_cursor_last(kv_cursor *cursor);
 int kv_cursor_seek(kv_cursor *cursor, kv_slice key);      /* first entry at or after key */
@@ -290,14 +292,15 @@ int kv_cursor_replace(kv_cursor *cursor, kv_slice value);
 /* Progress of something long: done of total (same unit, roughly). Non-zero cancels. */
 typedef int (*kv_progress)(void *arg, uint64_t done, uint64_t total);
 
-/* Checks everything reachable from the newest visible snapshot: checksums, order, fences, levels, counts, and
- * reachability against the free-space map. Each fault is told to fault (page UINT64_MAX: no single
- * page). KV_OK if there was none, else KV_CORRUPT. Holds the writer lock meanwhile. Any callback may be NULL. */
+/* Checks everything reachable from the newest visible snapshot: checksums, order, fences, levels,
+ * counts, and reachability against the free-space map. Each fault is told to fault (page
+ * UINT64_MAX: no single page). KV_OK if there was none, else KV_CORRUPT. Holds the writer lock
+ * meanwhile. Any callback may be NULL. */
 typedef void (*kv_fault)(void *arg, uint64_t page, const char *what);
 int kv_check(kv_db *db, kv_fault fault, kv_progress progress, void *arg);
 
-/* Writes the newest visible snapshot into a new, compact database file (KV_EXISTS if there is a file already),
- * without stopping anyone. */
+/* Writes the newest visible snapshot into a new, compact database file (KV_EXISTS if there is a
+ * file already), without stopping anyone. */
 int kv_copy(kv_db *db, const char *path, kv_progress progress, void *arg);
 
 #pragma GCC visibility pop
