@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "btree/heads.h"
+
 #define PATH_MAX_EMPTY 1024u /* empty leaves to pass in one step */
 #define SEEK_AHEAD (PATH_AHEAD + 2u)
 
@@ -24,7 +26,8 @@ static const uint8_t *sibling(const struct tree *tree, const struct tree_level *
 
 /* Asks for what path_prefetch_sibling reads later: the neighbour's header, and its slots where those
  * of this leaf are, for neighbours are alike. */
-static void prefetch_sibling_slots(const struct tree *tree, const struct tree_level *path, bool back)
+static void prefetch_sibling_slots(const struct tree *tree, const struct tree_level *path,
+                                   bool back)
 {
 	const uint8_t *page = sibling(tree, path, back);
 	size_t slots;
@@ -97,6 +100,16 @@ static int descend_edge(const struct tree *tree, struct tree_level *path, page_i
 	}
 }
 
+/* Asks for a node's first lines, which every search reads. The page need not be loaded. */
+static void prefetch_node(const struct tree *tree, page_id id)
+{
+	const uint8_t *page = store_at(tree->store, id);
+
+	__builtin_prefetch(page);
+	__builtin_prefetch(page + 64);
+	__builtin_prefetch(page + 128);
+}
+
 /* Fills path down to the leaf that holds key, or would; path[0].index is 0. */
 static int descend_key(const struct tree *tree, struct tree_level *path, kv_slice key)
 {
@@ -109,6 +122,7 @@ static int descend_key(const struct tree *tree, struct tree_level *path, kv_slic
 			return rc;
 		path[level].index = node_route(path[level].page, key);
 		id = node_child(path[level].page, path[level].index);
+		prefetch_node(tree, id);
 	}
 }
 
@@ -122,7 +136,8 @@ static int step_any_leaf(const struct tree *tree, struct tree_level *path, bool 
 	if (level >= tree->height)
 		return KV_NOT_FOUND;
 	path[level].index += back ? UINT32_MAX : 1;
-	return descend_edge(tree, path, node_child(path[level].page, path[level].index), level - 1, back);
+	return descend_edge(tree, path, node_child(path[level].page, path[level].index), level - 1,
+	                    back);
 }
 
 int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back)
@@ -172,9 +187,24 @@ int tree_last(const struct tree *tree, struct tree_level *path)
 	return to_edge(tree, path, true);
 }
 
-int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal)
+/* Asks for the entries that a seek and the steps after it will read, all at once: short ranges are
+ * common. Where the key lies among them is told by its head, without waiting for the first one. */
+static void prefetch_range(const uint8_t *leaf, kv_slice key, bool back)
 {
-	uint32_t end;
+	uint32_t count = node_count(leaf), head = node_head(key, page_header_of(leaf)->prefix);
+	uint32_t i = heads_below(node_heads(leaf), count, head);
+
+	if (back)
+		prefetch_entries(leaf, i < SEEK_AHEAD ? 0 : i - SEEK_AHEAD,
+		                 i < count ? i + 1 : count);
+	else
+		prefetch_entries(leaf, i, i + SEEK_AHEAD < count ? i + SEEK_AHEAD : count);
+}
+
+/* Descends to the leaf of key; *bound is its lower bound there. KV_NOT_FOUND: an empty tree. */
+static int seek_leaf(const struct tree *tree, kv_slice key, struct tree_level *path, bool back,
+                     uint32_t *bound, bool *equal)
+{
 	int rc;
 
 	*equal = false;
@@ -183,36 +213,35 @@ int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bo
 	rc = descend_key(tree, path, key);
 	if (rc)
 		return rc;
-	path->index = node_lower_bound(path->page, key, equal);
-	if (path->index >= path->count)
+	prefetch_range(path->page, key, back);
+	prefetch_sibling_slots(tree, path, back);
+	*bound = node_lower_bound(path->page, key, equal);
+	return KV_OK;
+}
+
+int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal)
+{
+	uint32_t bound;
+	int rc = seek_leaf(tree, key, path, false, &bound, equal);
+
+	if (rc)
+		return rc;
+	if (bound >= path->count)
 		return path_step_leaf(tree, path, false);
-	/* Short ranges are common: ask for what the next steps will read, all at once. */
-	end = path->index + SEEK_AHEAD < path->count ? path->index + SEEK_AHEAD : path->count;
-	prefetch_entries(path->page, path->index + 1, end);
-	prefetch_sibling_slots(tree, path, false);
+	path->index = bound;
 	return KV_OK;
 }
 
 int tree_seek_back(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal)
 {
-	uint32_t i;
-	int rc;
+	uint32_t bound;
+	int rc = seek_leaf(tree, key, path, true, &bound, equal);
 
-	*equal = false;
-	if (!tree->height)
-		return KV_NOT_FOUND;
-	rc = descend_key(tree, path, key);
 	if (rc)
 		return rc;
-	i = node_lower_bound(path->page, key, equal);
-	if (*equal)
-		path->index = i;
-	else if (i)
-		path->index = i - 1;
-	else
+	if (!bound && !*equal)
 		return path_step_leaf(tree, path, true);
-	prefetch_entries(path->page, path->index < SEEK_AHEAD ? 0 : path->index - SEEK_AHEAD, path->index);
-	prefetch_sibling_slots(tree, path, true);
+	path->index = *equal ? bound : bound - 1;
 	return KV_OK;
 }
 
