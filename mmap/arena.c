@@ -40,8 +40,8 @@ int arena_open(struct arena *arena, const struct mem *mem, uint32_t page_size, u
 	arena->mapped = round_up((size_t)(arena->room * page_size), HUGE_PAGE);
 	arena->base = reserve_aligned(arena->mapped);
 	if (!arena->base)
-		return status_fail_errno(errno, "reserving %zu bytes of address space for the arena",
-		                         arena->mapped);
+		return status_fail_errno(
+		        errno, "reserving %zu bytes of address space for the arena", arena->mapped);
 	/* Both are mere advice. The first covers systems where huge pages are always on. */
 	madvise(arena->base, HUGE_PAGE, MADV_NOHUGEPAGE);
 	if (arena->mapped > HUGE_PAGE)
@@ -97,7 +97,8 @@ int arena_take(struct arena *arena, uint64_t *frame)
 		*frame = arena->free[--arena->free_count];
 	} else {
 		if (arena->high == arena->room)
-			return status_fail(KV_NOMEM, "all %" PRIu64 " frames of the arena are in use",
+			return status_fail(KV_NOMEM,
+			                   "all %" PRIu64 " frames of the arena are in use",
 			                   arena->room);
 		if (arena->high == arena->known) {
 			int rc = grow_books(arena);

@@ -13,16 +13,16 @@
 struct arena {
 	struct mem mem;
 	uint8_t *base;
-	size_t mapped;           /* bytes of address space */
+	size_t mapped; /* bytes of address space */
 	uint32_t page_size;
-	uint64_t limit;          /* frames in use at which the arena counts as full */
-	uint64_t room;           /* frames in all, the reserve included */
-	_Atomic uint64_t used;   /* frames in use; atomic for those who only want to know */
-	uint64_t high;           /* frames ever touched since the last trim: [0, high) */
-	uint64_t *taken;         /* bit per frame below known */
-	uint64_t *free;          /* stack of free frames below high: the last freed is warm in the cache */
+	uint64_t limit;        /* frames in use at which the arena counts as full */
+	uint64_t room;         /* frames in all, the reserve included */
+	_Atomic uint64_t used; /* frames in use; atomic for those who only want to know */
+	uint64_t high;         /* frames ever touched since the last trim: [0, high) */
+	uint64_t *taken;       /* bit per frame below known */
+	uint64_t *free; /* stack of free frames below high: the last freed is warm in the cache */
 	size_t free_count;
-	uint64_t known;          /* frames that taken and free have room for, a multiple of 64 */
+	uint64_t known; /* frames that taken and free have room for, a multiple of 64 */
 };
 
 /* Reserves address space; memory is taken when frames are first touched. Huge pages are advised

@@ -19,8 +19,8 @@ static int open_and_lock(struct store *store, const char *path, unsigned flags, 
 	return rc;
 }
 
-/* KV_OK if, under the lock of the new file, there still is nothing at path, or nothing but the empty
- * file that is to be replaced. KV_EXISTS if another process was faster. */
+/* KV_OK if, under the lock of the new file, there still is nothing at path, or nothing but the
+ * empty file that is to be replaced. KV_EXISTS if another process was faster. */
 static int check_still_missing(struct store *store)
 {
 	struct io *io = store->io;

@@ -68,7 +68,8 @@ static int images_new(const struct store *store, uint32_t half_images, uint8_t *
 	size_t bytes = image_bytes(store, half_images);
 
 	*images = mem_resize(&store->mem, NULL, 0, bytes);
-	return *images ? KV_OK : status_fail(KV_NOMEM, "no memory for %zu bytes of page images", bytes);
+	return *images ? KV_OK
+	               : status_fail(KV_NOMEM, "no memory for %zu bytes of page images", bytes);
 }
 
 static int use_small_images(struct store_flush *flush)
@@ -165,10 +166,15 @@ int store_flush_add(struct store_flush *flush, uint64_t number, void *image, pag
 	assert(flush->write_count < flush->write_room);
 	page_header(image)->checksum = checksum;
 	*id = page_file_id(number, checksum);
-	flush->writes[flush->write_count++] =
-		(struct io_write){image, store->page_size, number << store->page_shift};
+	flush->writes[flush->write_count++] = (struct io_write){image, store->page_size,
+	                                                        number << store->page_shift};
 	flush->written++;
-	return flush->write_count == flush->write_room || ends_folio(flush, number) ? push(flush) : KV_OK;
+	/* What we have just made need not be verified when it is first read: no snapshot leads to it
+	 * before it is written, and if that fails, or it is given back, the bits are cleared. */
+	bitmap_set(store->summed, number, 1);
+	bitmap_set(store->trusted, number, 1);
+	return flush->write_count == flush->write_room || ends_folio(flush, number) ? push(flush)
+	                                                                            : KV_OK;
 }
 
 int store_flush_end(struct store_flush *flush, int rc)
@@ -198,5 +204,8 @@ int store_write_run(struct store *store, uint64_t first, const void *data, uint6
 	if (rc)
 		return rc;
 	rc = io->ops->write(io, &store->file, data, (size_t)size, first << store->page_shift);
-	return rc ? store_fail(store, rc) : KV_OK;
+	if (rc)
+		return store_fail(store, rc);
+	bitmap_set(store->summed, first, 1); /* as for pages, see store_flush_add */
+	return KV_OK;
 }

@@ -163,8 +163,10 @@ int store_retire(struct store *store, struct ledger *ledger, page_id id, uint64_
 	if (page_is_frame(id))
 		return retire_frames(store, ledger, id, count, birth);
 	if (!may_retire(&store->space, first, count, own))
-		return status_fail(KV_CORRUPT, "pages %" PRIu64 " to %" PRIu64 " were to be given up, but "
-		                   "are not in use", first, first + count - 1);
+		return status_fail(KV_CORRUPT,
+		                   "pages %" PRIu64 " to %" PRIu64 " were to be given up, but "
+		                   "are not in use",
+		                   first, first + count - 1);
 	if (!own)
 		return add_retired(store, ledger, first, count, birth);
 	store_give(store, first, count);
@@ -188,7 +190,8 @@ static void unapply(struct store *store, struct ledger *ledger, size_t retired)
 {
 	for (size_t i = 0; i < retired; i++)
 		if (!page_is_frame(ledger->retired[i].id))
-			space_tip_take(&store->space, ledger->retired[i].id, ledger->retired[i].count);
+			space_tip_take(&store->space, ledger->retired[i].id,
+			               ledger->retired[i].count);
 	for (size_t i = 0; i < ledger->run_count; i++)
 		space_tip_give(&store->space, ledger->runs[i].first, ledger->runs[i].count);
 	ledger->applied = false;
@@ -220,7 +223,8 @@ int store_ledger_apply(struct store *store, struct ledger *ledger)
 			continue;
 		if (bitmap_next_set(space->tip, retired->id, end) < end) {
 			unapply(store, ledger, i);
-			return status_fail(KV_CORRUPT, "page %" PRIu64 " has two parents", retired->id);
+			return status_fail(KV_CORRUPT, "page %" PRIu64 " has two parents",
+			                   retired->id);
 		}
 		space_tip_give(space, retired->id, retired->count);
 	}

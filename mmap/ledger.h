@@ -15,8 +15,9 @@ struct run { /* file pages */
 	uint64_t first, count;
 };
 
-struct retired { /* pages or frames from id on, born at birth, replaced by the ledger's transaction */
-	page_id id;      /* without tag: of a file page, its number */
+/* Pages or frames from id on, born at birth, replaced by the ledger's transaction. */
+struct retired {
+	page_id id; /* without tag: of a file page, its number */
 	uint64_t count;
 	uint64_t birth;
 };
@@ -25,9 +26,9 @@ struct retired { /* pages or frames from id on, born at birth, replaced by the l
  * again) since: giving back is idempotent, see store_ledger_undo. */
 struct ledger {
 	uint64_t txn;
-	uint64_t spill_at;       /* frames in use, by anybody, at which trees go to the file early */
-	bool reserve;            /* may use the pages kept for deletes and checkpoints (R6) */
-	bool applied;            /* store_ledger_apply has been here */
+	uint64_t spill_at; /* frames in use, by anybody, at which trees go to the file early */
+	bool reserve;      /* may use the pages kept for deletes and checkpoints (R6) */
+	bool applied;      /* store_ledger_apply has been here */
 	uint64_t *frames;
 	size_t frame_count, frame_room;
 	struct run *runs;

@@ -17,8 +17,8 @@
 
 static void *reserve(uint64_t bytes)
 {
-	void *start = mmap(NULL, (size_t)bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-	                   -1, 0);
+	void *start = mmap(NULL, (size_t)bytes, PROT_NONE,
+	                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return start == MAP_FAILED ? NULL : start;
 }
@@ -53,8 +53,8 @@ static uint8_t *map_aligned(const struct io_file *file, uint64_t bytes)
 	if (!start)
 		return NULL;
 	before = (size_t)((HUGE_PAGE - (uintptr_t)start % HUGE_PAGE) % HUGE_PAGE);
-	base = mmap(start + before, (size_t)bytes, PROT_READ, MAP_SHARED | MAP_FIXED | MAP_NORESERVE,
-	            file->fd, 0);
+	base = mmap(start + before, (size_t)bytes, PROT_READ,
+	            MAP_SHARED | MAP_FIXED | MAP_NORESERVE, file->fd, 0);
 	if (base == MAP_FAILED) {
 		munmap(start, (size_t)(bytes + HUGE_PAGE));
 		return NULL;
@@ -78,7 +78,8 @@ int map_open(struct store *store, uint64_t want, uint64_t need)
 		if (store->base[0])
 			break;
 		if (bytes == need)
-			return status_fail_errno(ENOMEM, "mapping the file's %" PRIu64 " bytes", need);
+			return status_fail_errno(ENOMEM, "mapping the file's %" PRIu64 " bytes",
+			                         need);
 		bytes = bytes / 2 / HUGE_PAGE * HUGE_PAGE;
 	}
 	store->mapped_bytes = (size_t)bytes;
@@ -110,7 +111,8 @@ static int explain(struct store *store, uint64_t first, uint64_t count, int erro
 		return status_fail(KV_NOMEM, "no memory to read page %" PRIu64, first);
 	rc = store->io->ops->size(store->io, &store->file, &size);
 	if (!rc && size < (first + count) << store->page_shift)
-		return cut_off(size >> store->page_shift > first ? size >> store->page_shift : first);
+		return cut_off(size >> store->page_shift > first ? size >> store->page_shift
+		                                                 : first);
 	return rc ? rc : status_fail(KV_IO, "page %" PRIu64 " cannot be read from the disk", first);
 }
 

@@ -76,8 +76,8 @@ static int seek_second(struct io *io, const struct io_file *file, struct candida
 
 static bool is_legal_root(uint64_t id, uint64_t file_pages)
 {
-	return id == PAGE_NONE ||
-	       (id >> (PAGE_TAG_SHIFT + 16) == 0 && page_number(id) >= 2 && page_number(id) < file_pages);
+	return id == PAGE_NONE || (id >> (PAGE_TAG_SHIFT + 16) == 0 && page_number(id) >= 2 &&
+	                           page_number(id) < file_pages);
 }
 
 /* A good checksum does not make a file honest. */
@@ -96,11 +96,13 @@ static bool is_sensible(const struct meta *meta)
 static int choose(const struct candidate pair[2], int *chosen)
 {
 	if (pair[0].verdict == FOREIGN || pair[1].verdict == FOREIGN)
-		return status_fail(KV_VERSION, "made by a newer version, or with features unknown here");
+		return status_fail(KV_VERSION,
+		                   "made by a newer version, or with features unknown here");
 	if (pair[0].verdict == GOOD && pair[1].verdict == GOOD) {
 		if (pair[0].meta.database_id != pair[1].meta.database_id ||
 		    pair[0].meta.page_size != pair[1].meta.page_size)
-			return status_fail(KV_CORRUPT, "the meta pages belong to different databases");
+			return status_fail(KV_CORRUPT,
+			                   "the meta pages belong to different databases");
 		*chosen = pair[1].meta.sequence > pair[0].meta.sequence ||
 		          (pair[1].meta.sequence == pair[0].meta.sequence &&
 		           pair[0].meta.sequence % 2 == 1);
@@ -113,9 +115,11 @@ static int choose(const struct candidate pair[2], int *chosen)
 	}
 	*chosen = pair[1].verdict == GOOD;
 	if (pair[*chosen].meta.condition != META_CLEAN)
-		return status_fail(KV_CORRUPT,
-		                   "meta page %d is damaged, and the database was not closed cleanly: "
-		                   "the other one may be out of date", !*chosen);
+		return status_fail(
+		        KV_CORRUPT,
+		        "meta page %d is damaged, and the database was not closed cleanly: "
+		        "the other one may be out of date",
+		        !*chosen);
 	return KV_OK;
 }
 
@@ -138,8 +142,8 @@ int meta_choose(struct io *io, const struct io_file *file, uint64_t size, struct
 		return status_fail(KV_CORRUPT, "meta page %d makes no sense", chosen);
 	if (size / meta->page_size < meta->file_pages)
 		return status_fail(KV_CORRUPT,
-		                   "the file has been cut: %" PRIu64 " bytes are left of %" PRIu64, size,
-		                   meta->file_pages * meta->page_size);
+		                   "the file has been cut: %" PRIu64 " bytes are left of %" PRIu64,
+		                   size, meta->file_pages * meta->page_size);
 	*alike = pair[0].verdict == pair[1].verdict &&
 	         memcmp(&pair[0].meta, &pair[1].meta, sizeof *meta) == 0;
 	meta->sequence += (meta->sequence & 1) != (unsigned)chosen;

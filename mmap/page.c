@@ -1,7 +1,8 @@
 #include "mmap/page.h"
 
 /* Inlined, so that the compiler sees the fixed length and no symbol can clash with another copy of
- * xxHash in the application. SSE2 suffices: from memory the checksum runs as fast as memory does. */
+ * xxHash in the application. SSE2 suffices: from memory the checksum runs as fast as memory
+ * does. */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

@@ -3,8 +3,8 @@
  * A page id is 64 bits:
  *
  *	bit 63      1: a frame in the arena; 0: a page of the file
- *	bits 40-55  file pages: tag, the low 16 bits of the page's checksum, so that a lost or misplaced
- *	            write is noticed when the page is reached through its parent
+ *	bits 40-55  file pages: tag, the low 16 bits of the page's checksum, so that a lost or
+ *	            misplaced write is noticed when the page is reached through its parent
  *	bits 0-39   number of the frame or page
  *
  * Id 0 (page 0, a meta page) stands for "none".

@@ -40,8 +40,10 @@ static int claim(struct store *store, uint64_t first, uint64_t count)
 	space_take(&store->space, first, count);
 	bitmap_clear(store->summed, first, count);
 	if (bitmap_clear(store->trusted, first, count))
-		return status_fail(KV_CORRUPT, "a page in use is free in the free-space map, among %"
-		                   PRIu64 " to %" PRIu64, first, first + count - 1);
+		return status_fail(KV_CORRUPT,
+		                   "a page in use is free in the free-space map, among %" PRIu64
+		                   " to %" PRIu64,
+		                   first, first + count - 1);
 	return KV_OK;
 }
 
@@ -68,8 +70,8 @@ static int grow_by(struct store *store, uint64_t pages)
 	uint64_t old = store->space.pages;
 	int rc;
 
-	/* Disk space is reserved now: running out of it later, when the kernel writes the page cache
-	 * back, would be a failed sync. */
+	/* Disk space is reserved now: running out of it later, when the kernel writes the page
+	 * cache back, would be a failed sync. */
 	rc = io->ops->allocate(io, &store->file, old << store->page_shift,
 	                       pages << store->page_shift);
 	if (!rc)
@@ -91,7 +93,8 @@ static int grow(struct store *store, uint64_t need)
 
 	need += space_pages_for_pairs(&store->space, store->space.pages + need);
 	if (store->limit_pages < store->space.pages || need > left)
-		return status_fail(KV_FULL, "%" PRIu64 " more pages would make the file larger than its "
+		return status_fail(KV_FULL,
+		                   "%" PRIu64 " more pages would make the file larger than its "
 		                   "limit of %" PRIu64 " pages of %" PRIu32 " bytes",
 		                   need, store->limit_pages, store->page_size);
 	want = minimum((need + unit - 1) / unit * unit, left);
@@ -125,7 +128,8 @@ int store_take(struct store *store, uint64_t count, bool reserve, uint64_t *firs
 	int rc = KV_OK;
 
 	if (count > store->limit_pages)
-		return status_fail(KV_FULL, "%" PRIu64 " pages at once are more than the limit", count);
+		return status_fail(KV_FULL, "%" PRIu64 " pages at once are more than the limit",
+		                   count);
 	if (space->usable_count < count + keep)
 		missing = count + keep - space->usable_count;
 	if (missing == 0 && space_find(space, count, first))
@@ -145,8 +149,12 @@ int store_ensure_usable(struct store *store, uint64_t pages, bool reserve)
 {
 	uint64_t need = pages + (reserve ? 0 : reserve_pages(store));
 	uint64_t usable = store->space.usable_count;
+	int rc;
 
-	return usable < need ? grow(store, need - usable) : KV_OK;
+	if (usable >= need)
+		return KV_OK;
+	rc = store_begin_writing(store);
+	return rc ? rc : grow(store, need - usable);
 }
 
 int store_take_run(struct store *store, struct space_search *search, uint64_t count,
@@ -220,9 +228,9 @@ void store_cut(struct store *store)
 
 	if (store->disk_pages <= pages)
 		return;
-	/* A reader says that it verifies, and then reads file_pages; here file_pages was written, and
-	 * now is asked who verifies. Both in the one order of all such operations: either it sees the
-	 * new number, or it is seen here. */
+	/* A reader says that it verifies, and then reads file_pages; here file_pages was written,
+	 * and now is asked who verifies. Both in the one order of all such operations: either it
+	 * sees the new number, or it is seen here. */
 	if (atomic_load(&store->verifying) > 0)
 		return;
 	/* A file that could not be cut is only longer than it need be. */

@@ -205,7 +205,8 @@ bool space_find_long(struct space *space, struct space_search *search, uint64_t 
 	for (;;) {
 		uint64_t want = minimum(search->want, count);
 
-		if (next_run(space, &search->position, want, count, want > 1 ? effort : UINT64_MAX, run))
+		if (next_run(space, &search->position, want, count, want > 1 ? effort : UINT64_MAX,
+		             run))
 			return true;
 		if (search->want == 1)
 			return false;
@@ -244,7 +245,8 @@ void space_give(struct space *space, uint64_t first, uint64_t count)
 	bitmap_set(space->groups, group, (first + count - 1) / SPACE_GROUP - group + 1);
 	if (first < space->lowest)
 		space->lowest = first;
-	/* Runs in front were too short: one that this makes long enough begins at most so far back. */
+	/* Runs in front were too short: one that this makes long enough begins at most so far
+	 * back. */
 	start = first > space->miss_count ? first - space->miss_count : 0;
 	if (start < space->miss_below)
 		space->miss_below = start;

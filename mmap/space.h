@@ -6,12 +6,12 @@
  * it is durable and no snapshot needs it (R1). So a usable page is always free in tip.
  *
  * On disk (R3): the map is cut into map pages of `bits` bits each (a set bit is a free page); map
- * page k covers file pages [k * bits, (k + 1) * bits). Each has two fixed places (a pair of adjacent
- * pages) chosen when it is first needed. Map root pages list them: an entry of 8 bytes per map page,
- * holding the pair's first page number, which of the two is current, and the tag of its checksum.
- * Root pages have two fixed places of their own; the meta page holds the same kind of entry for each
- * root (at most SPACE_ROOTS). A checkpoint writes changed map pages, then their roots, each to its
- * other place.
+ * page k covers file pages [k * bits, (k + 1) * bits). Each has two fixed places (a pair of
+ * adjacent pages) chosen when it is first needed. Map root pages list them: an entry of 8 bytes per
+ * map page, holding the pair's first page number, which of the two is current, and the tag of its
+ * checksum. Root pages have two fixed places of their own; the meta page holds the same kind of
+ * entry for each root (at most SPACE_ROOTS). A checkpoint writes changed map pages, then their
+ * roots, each to its other place.
  *
  *	meta page: roots[]          root page             map page
  *	+-----------------+         +--------------+      +--------------------------+
@@ -45,21 +45,21 @@
 struct space {
 	struct mem mem;
 	uint32_t page_size;
-	uint64_t bits;           /* pages covered by one map page, a multiple of 64 */
-	uint64_t per_root;       /* entries in one root page */
-	uint64_t max_pages;      /* pages that the bitmaps have room for */
-	uint64_t pages;          /* pages in the file */
-	bitmap_word *usable;     /* set: may be allocated. Written by the writer, read by anybody */
-	bitmap_word *tip;        /* set: free in the newest committed state */
-	bitmap_word *fixed;      /* set: meta page or in a pair. Read by anybody */
-	bitmap_word *groups;     /* bit per SPACE_GROUP pages, clear: none of them is usable */
+	uint64_t bits;       /* pages covered by one map page, a multiple of 64 */
+	uint64_t per_root;   /* entries in one root page */
+	uint64_t max_pages;  /* pages that the bitmaps have room for */
+	uint64_t pages;      /* pages in the file */
+	bitmap_word *usable; /* set: may be allocated. Written by the writer, read by anybody */
+	bitmap_word *tip;    /* set: free in the newest committed state */
+	bitmap_word *fixed;  /* set: meta page or in a pair. Read by anybody */
+	bitmap_word *groups; /* bit per SPACE_GROUP pages, clear: none of them is usable */
 	_Atomic uint64_t usable_count, tip_count;
-	uint64_t lowest;         /* no usable page below this one */
-	uint64_t miss_count;     /* no run of this many usable pages (0: not known) ... */
-	uint64_t miss_below;     /* ... begins below this page */
-	uint8_t *dirty;          /* byte per map page: differs from the disk */
-	uint64_t *entries;       /* entry per map page, as on disk */
-	uint64_t *next;          /* the same as the checkpoint under way would have it */
+	uint64_t lowest;     /* no usable page below this one */
+	uint64_t miss_count; /* no run of this many usable pages (0: not known) ... */
+	uint64_t miss_below; /* ... begins below this page */
+	uint8_t *dirty;      /* byte per map page: differs from the disk */
+	uint64_t *entries;   /* entry per map page, as on disk */
+	uint64_t *next;      /* the same as the checkpoint under way would have it */
 	size_t map_pages, map_room;
 	uint64_t roots[SPACE_ROOTS]; /* entries of the root pages, as on disk */
 	uint64_t next_roots[SPACE_ROOTS];
@@ -70,8 +70,8 @@ struct space {
 
 /* ---- in memory: space.c -------------------------------------------------------------------- */
 
-/* An empty map of no pages, for a file of at most max_pages. bits: pages per map page, 0 for as many
- * as fit (fewer are for tests). KV_NOMEM. */
+/* An empty map of no pages, for a file of at most max_pages. bits: pages per map page, 0 for as
+ * many as fit (fewer are for tests). KV_NOMEM. */
 int space_open(struct space *space, const struct mem *mem, uint32_t page_size, uint64_t bits,
                uint64_t max_pages);
 void space_close(struct space *space);
@@ -93,9 +93,9 @@ struct space_search {
 };
 
 /* Finds a run of at most count usable pages, to be taken before the next call: one of at least
- * min(count, 512) if there is such a run, or else of at least 16, or else any. Over one search, runs
- * come lowest first within each of these classes, and the map is gone through at most three times.
- * False if nothing is usable. */
+ * min(count, 512) if there is such a run, or else of at least 16, or else any. Over one search,
+ * runs come lowest first within each of these classes, and the map is gone through at most three
+ * times. False if nothing is usable. */
 bool space_find_long(struct space *space, struct space_search *search, uint64_t count,
                      struct run *run);
 
@@ -116,8 +116,8 @@ uint64_t space_tip_give(struct space *space, uint64_t first, uint64_t count);
 
 /* Loads the map of a file of the given number of pages, every page being usable that is free.
  * KV_CORRUPT with the page's number, KV_IO, KV_NOMEM. */
-int space_load(struct space *space, struct io *io, const struct io_file *file,
-               uint64_t database_id, uint64_t pages, const uint64_t roots[SPACE_ROOTS]);
+int space_load(struct space *space, struct io *io, const struct io_file *file, uint64_t database_id,
+               uint64_t pages, const uint64_t roots[SPACE_ROOTS]);
 
 /* True if a map page or a root has no pair yet. */
 bool space_lacks_pair(const struct space *space);

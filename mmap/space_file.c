@@ -40,11 +40,12 @@ static int check_entry(const struct space *space, uint64_t entry, const char *wh
 	uint64_t first = page_number(entry);
 
 	if (entry & ENTRY_UNUSED_BITS || first < 2 || first + 2 > space->pages)
-		return status_fail(KV_CORRUPT, "%s %zu of the free-space map has no legal place: %#" PRIx64,
+		return status_fail(KV_CORRUPT,
+		                   "%s %zu of the free-space map has no legal place: %#" PRIx64,
 		                   what, index, entry);
 	if (bitmap_test(space->fixed, first) || bitmap_test(space->fixed, first + 1))
-		return status_fail(KV_CORRUPT, "two pages of the free-space map lie at page %" PRIu64,
-		                   first);
+		return status_fail(KV_CORRUPT,
+		                   "two pages of the free-space map lie at page %" PRIu64, first);
 	return KV_OK;
 }
 
@@ -58,14 +59,14 @@ static int read_page(const struct map_file *file, uint64_t entry, enum page_type
 	if (rc)
 		return rc;
 	if (got < file->page_size)
-		return status_fail(KV_CORRUPT, "page %" PRIu64 ", of the free-space map, is cut off",
-		                   number);
+		return status_fail(KV_CORRUPT,
+		                   "page %" PRIu64 ", of the free-space map, is cut off", number);
 	if (page_header(page)->checksum !=
 	            page_checksum(page, file->page_size, file->database_id, number) ||
 	    (page_header(page)->checksum & 0xffff) != page_tag(entry) ||
 	    page_header(page)->type != type)
-		return status_fail(KV_CORRUPT, "page %" PRIu64 ", of the free-space map, is damaged",
-		                   number);
+		return status_fail(KV_CORRUPT,
+		                   "page %" PRIu64 ", of the free-space map, is damaged", number);
 	return KV_OK;
 }
 
@@ -142,8 +143,8 @@ static void settle(struct space *space)
 	memset(space->dirty, 0, space->map_pages);
 }
 
-int space_load(struct space *space, struct io *io, const struct io_file *file,
-               uint64_t database_id, uint64_t pages, const uint64_t roots[SPACE_ROOTS])
+int space_load(struct space *space, struct io *io, const struct io_file *file, uint64_t database_id,
+               uint64_t pages, const uint64_t roots[SPACE_ROOTS])
 {
 	struct map_file map = {io, file, database_id, 0, space->page_size};
 	uint8_t *buffer;
@@ -192,7 +193,8 @@ uint64_t space_pages_for_pairs(const struct space *space, uint64_t pages)
 	if (map_pages <= space->map_pages)
 		return 0;
 	/* One more of each, should the pairs themselves pass the next boundary. */
-	return 2 * (map_pages - space->map_pages + 1 + roots - root_count(space, space->map_pages) + 1);
+	return 2 *
+	       (map_pages - space->map_pages + 1 + roots - root_count(space, space->map_pages) + 1);
 }
 
 void space_assign_pair(struct space *space, uint64_t first)
@@ -246,12 +248,13 @@ static int batch_add(struct batch *batch, void *image, uint64_t *entry)
 	const struct map_file *file = batch->file;
 	uint64_t first = page_number(*entry);
 	uint64_t current = ~(*entry >> ENTRY_CURRENT_SHIFT) & 1;
-	uint64_t checksum = page_checksum(image, file->page_size, file->database_id, first + current);
+	uint64_t checksum = page_checksum(image, file->page_size, file->database_id,
+	                                  first + current);
 
 	page_header(image)->checksum = checksum;
 	*entry = page_file_id(first, checksum) | current << ENTRY_CURRENT_SHIFT;
-	batch->writes[batch->count++] = (struct io_write){
-		image, file->page_size, (first + current) * file->page_size};
+	batch->writes[batch->count++] = (struct io_write){image, file->page_size,
+	                                                  (first + current) * file->page_size};
 	return batch->count == SPACE_BATCH ? batch_write(batch) : KV_OK;
 }
 
@@ -330,7 +333,8 @@ void space_written(struct space *space)
 	memset(space->dirty, 0, space->map_pages);
 	for (size_t k = space->map_pages; k < space->map_room && space->entries[k]; k++)
 		release_pair(space, &space->entries[k]);
-	for (size_t r = root_count(space, space->map_pages); r < SPACE_ROOTS && space->roots[r]; r++)
+	for (size_t r = root_count(space, space->map_pages); r < SPACE_ROOTS && space->roots[r];
+	     r++)
 		release_pair(space, &space->roots[r]);
 	memcpy(space->roots, space->next_roots, sizeof space->roots);
 }
@@ -360,7 +364,8 @@ static bool is_droppable(const struct space *space, uint64_t page, size_t map_pa
 static uint64_t end_with(const struct space *space, uint64_t end, size_t map_pages)
 {
 	for (;;) {
-		if (end % 64 == 0 && end > 0 && bitmap_load(space->usable, end / 64 - 1) == UINT64_MAX)
+		if (end % 64 == 0 && end > 0 &&
+		    bitmap_load(space->usable, end / 64 - 1) == UINT64_MAX)
 			end -= 64;
 		else if (end > 0 && (bitmap_test(space->usable, end - 1) ||
 		                     is_droppable(space, end - 1, map_pages)))
@@ -403,7 +408,8 @@ static void drop_pair(struct space *space, uint64_t entry)
 
 void space_shrink(struct space *space, uint64_t pages)
 {
-	size_t old = space->map_pages, map_pages = (size_t)((pages + space->bits - 1) / space->bits);
+	size_t old = space->map_pages,
+	       map_pages = (size_t)((pages + space->bits - 1) / space->bits);
 	uint64_t cut = space->pages - pages;
 
 	space->usable_count -= bitmap_clear(space->usable, pages, cut);

@@ -24,8 +24,10 @@ int store_begin_writing(struct store *store)
 	if (store->read_only)
 		return status_fail(KV_READ_ONLY, "the database is open for reading only");
 	if (store->failed)
-		return status_fail(KV_FAILED, "a write or sync has failed before (%s): no more are made "
-		                   "until the database is opened again", kv_strerror(store->failed));
+		return status_fail(KV_FAILED,
+		                   "a write or sync has failed before (%s): no more are made "
+		                   "until the database is opened again",
+		                   kv_strerror(store->failed));
 	if (store->marked || store->in_memory)
 		return KV_OK;
 	rc = datafile_mark_open(store);
@@ -50,12 +52,12 @@ static int copy_path(struct store *store, const char *path)
 static void first_meta(struct store *store, const struct store_options *options)
 {
 	store->meta = (struct meta){
-		.magic = META_MAGIC,
-		.version = META_VERSION,
-		.page_size = options->page_size,
-		.condition = META_CLEAN,
-		.sequence = 1,
-		.map_bits = options->map_bits,
+	        .magic = META_MAGIC,
+	        .version = META_VERSION,
+	        .page_size = options->page_size,
+	        .condition = META_CLEAN,
+	        .sequence = 1,
+	        .map_bits = options->map_bits,
 	};
 }
 
@@ -68,12 +70,12 @@ static void adopt_meta(struct store *store)
 	store->page_shift = (uint32_t)__builtin_ctz(meta->page_size);
 	store->database_id = meta->database_id;
 	store->state = (struct store_state){
-		.txn = meta->txn,
-		.catalog_root = meta->catalog_root,
-		.catalog_count = meta->catalog_count,
-		.catalog_height = meta->catalog_height,
-		.system_root = meta->system_root,
-		.next_table = meta->next_table,
+	        .txn = meta->txn,
+	        .catalog_root = meta->catalog_root,
+	        .catalog_count = meta->catalog_count,
+	        .catalog_height = meta->catalog_height,
+	        .system_root = meta->system_root,
+	        .next_table = meta->next_table,
 	};
 }
 

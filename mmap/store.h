@@ -21,40 +21,40 @@
 #include "mmap/status.h"
 
 struct store_options {
-	const char *path;        /* NULL: in memory */
-	struct io *io;           /* owned by the store from store_open on, whatever it returns */
+	const char *path; /* NULL: in memory */
+	struct io *io;    /* owned by the store from store_open on, whatever it returns */
 	struct mem mem;
-	uint32_t page_size;      /* for a new file */
+	uint32_t page_size; /* for a new file */
 	uint32_t file_mode;
-	uint64_t size_limit;     /* bytes; UINT64_MAX: none */
-	uint64_t map_size;       /* bytes of address space for the file, halved until it can be had;
+	uint64_t size_limit;    /* bytes; UINT64_MAX: none */
+	uint64_t map_size;      /* bytes of address space for the file, halved until it can be had;
 	                            0: up to 1 TiB, or four times the file, leaving room for a
 	                            thousand other databases */
-	uint64_t arena_size;     /* bytes of frames at which it is full */
-	uint64_t arena_reserve;  /* bytes beyond, for readers' old frames, checkpoints and deletes */
+	uint64_t arena_size;    /* bytes of frames at which it is full */
+	uint64_t arena_reserve; /* bytes beyond, for readers' old frames, checkpoints and deletes */
 	bool read_only;
-	bool existing;           /* never create */
-	bool accept_empty;       /* an existing empty file becomes a database */
-	uint32_t map_bits;       /* for tests: file pages per map page in a new file; 0: all that fit */
+	bool existing;     /* never create */
+	bool accept_empty; /* an existing empty file becomes a database */
+	uint32_t map_bits; /* for tests: file pages per map page in a new file; 0: all that fit */
 };
 
 /* What a checkpoint makes durable, besides pages: kept in the meta page. All ids are file ids. */
 struct store_state {
-	uint64_t txn;            /* newest transaction contained */
+	uint64_t txn; /* newest transaction contained */
 	page_id catalog_root;
 	uint64_t catalog_count;
 	uint32_t catalog_height; /* levels; 0: empty */
 	uint32_t reserved;
 	page_id system_root;
-	uint64_t next_table;     /* next table id to hand out */
+	uint64_t next_table; /* next table id to hand out */
 };
 
 struct store {
-	uint8_t *base[2];        /* [0] mapping of the file, [1] arena */
+	uint8_t *base[2]; /* [0] mapping of the file, [1] arena */
 	uint32_t page_size, page_shift;
 	uint64_t database_id;
-	bitmap_word *trusted;    /* bit per file page: checksum and node structure verified */
-	bitmap_word *summed;     /* bit per file page: checksum verified */
+	bitmap_word *trusted;        /* bit per file page: checksum and node structure verified */
+	bitmap_word *summed;         /* bit per file page: checksum verified */
 	_Atomic uint64_t file_pages; /* pages that exist in the file, all mapped */
 	_Atomic uint64_t verified_count;
 
@@ -64,28 +64,28 @@ struct store {
 	struct arena arena;
 	struct space space;
 	struct store_state state; /* as of the last durable checkpoint */
-	struct meta meta;        /* the newest meta page, as on disk */
-	uint64_t map_pages;      /* pages that the mapping has room for */
-	uint64_t limit_pages;    /* pages that the file may have (size limit, map, format) */
-	uint64_t disk_pages;     /* pages that the file takes up: more than file_pages when a cut is
+	struct meta meta;         /* the newest meta page, as on disk */
+	uint64_t map_pages;       /* pages that the mapping has room for */
+	uint64_t limit_pages;     /* pages that the file may have (size limit, map, format) */
+	uint64_t disk_pages; /* pages that the file takes up: more than file_pages when a cut is
 	                            still to be made */
 	bool read_only, in_memory;
-	_Atomic bool clean;      /* both meta pages on disk are alike and marked clean */
-	bool marked;             /* the file is marked open, by this store */
-	_Atomic int failed;      /* status of the write or sync that failed: no more writes (R6) */
+	_Atomic bool clean; /* both meta pages on disk are alike and marked clean */
+	bool marked;        /* the file is marked open, by this store */
+	_Atomic int failed; /* status of the write or sync that failed: no more writes (R6) */
 	char *path;
-	size_t mapped_bytes;     /* of base[0], for unmapping */
+	size_t mapped_bytes; /* of base[0], for unmapping */
 
 	/* Verification, see verify.c. */
 	_Atomic uint64_t sequential; /* the page after the run verified last */
 	_Atomic uint32_t verifying;  /* threads at it: the file must not be cut meanwhile */
-	bool residency;          /* mincore tells the truth */
-	_Atomic bool no_populate; /* the kernel has no MADV_POPULATE_READ */
+	bool residency;              /* mincore tells the truth */
+	_Atomic bool no_populate;    /* the kernel has no MADV_POPULATE_READ */
 
 	/* Creation and flushes. */
-	char *creating;          /* name under which the file is being created, or NULL */
-	struct io_file empty;    /* locked: the empty file that it will replace */
-	uint8_t *images;         /* small: kept from one flush to the next */
+	char *creating;       /* name under which the file is being created, or NULL */
+	struct io_file empty; /* locked: the empty file that it will replace */
+	uint8_t *images;      /* small: kept from one flush to the next */
 };
 
 /* Opens or creates the file, locks it, chooses the meta page (R7), maps, loads the free-space map.
@@ -117,8 +117,8 @@ static inline bool store_trusted(const struct store *store, page_id id)
 
 /* Makes a file page safe to touch: in bounds, in use, faulted in without SIGBUS, checksum and tag
  * right. Neighbours that are in the page cache already are verified along with it, in runs of up to
- * 2 MiB. An id that is not of a file page is damage as well: a page of the file never names a frame.
- * KV_CORRUPT with the page's number, KV_IO, KV_NOMEM. */
+ * 2 MiB. An id that is not of a file page is damage as well: a page of the file never names a
+ * frame. KV_CORRUPT with the page's number, KV_IO, KV_NOMEM. */
 int store_load(struct store *store, page_id id);
 
 /* Remembers that the node's structure has been checked. Only while a snapshot holds the page. */
@@ -154,17 +154,20 @@ int store_ensure_usable(struct store *store, uint64_t pages, bool reserve);
 /* Gives up count pages or frames from id on, born at birth: at once if the ledger's own
  * transaction made them (birth equals its id), else they are noted for the reclaimer.
  * KV_CORRUPT if the file holds no such pages in use: a damaged tree names them. KV_NOMEM. */
-int store_retire(struct store *store, struct ledger *ledger, page_id id, uint64_t count, uint64_t birth);
+int store_retire(struct store *store, struct ledger *ledger, page_id id, uint64_t count,
+                 uint64_t birth);
 
-/* Abort: gives back all frames and file pages that the ledger still has, forgets its retired. Undoes
- * store_ledger_apply as well, as long as no checkpoint has written it. */
+/* Abort: gives back all frames and file pages that the ledger still has, forgets its retired.
+ * Undoes store_ledger_apply as well, as long as no checkpoint has written it. */
 void store_ledger_undo(struct store *store, struct ledger *ledger);
 
 /* Commit: the free-space map of the tip takes over what the ledger took and retired. The caller
  * moves the retired list to the reclaimer before it empties the ledger. KV_CORRUPT, with nothing
  * changed, if a page was retired that is free already: two parents name it. */
 int store_ledger_apply(struct store *store, struct ledger *ledger);
-void store_ledger_empty(struct store *store, struct ledger *ledger); /* counts to 0, keeps a little memory */
+
+/* Forgets all entries, keeps a little memory. */
+void store_ledger_empty(struct store *store, struct ledger *ledger);
 void store_ledger_free(struct store *store, struct ledger *ledger);
 
 /* The reclaimer's verdict: nobody needs these any more. */
@@ -174,7 +177,8 @@ void store_free(struct store *store, page_id id, uint64_t count);
  *
  *	store_flush_begin(store, &flush, ledger, pages expected: a guess, rather too high)
  *	for each page, children first:
- *		store_flush_place(&flush, &number)    a place in the file, contiguous as far as can be
+ *		store_flush_place(&flush, &number)    a place in the file, next to the last if it
+ *		                                      can be
  *		store_flush_image(&flush, &image)     page_size bytes to build the image in; or use
  *		                                      the frame itself
  *		store_flush_add(&flush, number, image, &id)
@@ -189,16 +193,16 @@ void store_free(struct store *store, page_id id, uint64_t count);
 struct store_flush {
 	struct store *store;
 	struct ledger *ledger;
-	uint64_t expected;       /* pages that are still to be placed, at a guess */
-	struct run places;       /* taken, but not placed yet */
+	uint64_t expected; /* pages that are still to be placed, at a guess */
+	struct run places; /* taken, but not placed yet */
 	struct space_search search;
-	uint8_t *images;         /* two halves: one being filled, one being written */
-	uint32_t half_images;    /* images in a half */
+	uint8_t *images;      /* two halves: one being filled, one being written */
+	uint32_t half_images; /* images in a half */
 	uint32_t half, image_next;
 	struct io_write *writes; /* of the half being filled */
 	size_t write_count, write_room;
-	uint64_t written;        /* pages in all */
-	_Atomic int failed;      /* first error of a write */
+	uint64_t written; /* pages in all */
+	int failed;       /* first error of a write */
 };
 int store_flush_begin(struct store *store, struct store_flush *flush, struct ledger *ledger,
                       uint64_t expected);

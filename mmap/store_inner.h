@@ -18,7 +18,8 @@ int store_fail(struct store *store, int rc);
 int store_begin_file(struct store *store);
 
 /* Takes count contiguous pages, growing the file if need be. reserve: all usable pages may be used.
- * KV_FULL, KV_CORRUPT (a page that is read as part of a tree is said to be free), KV_IO, KV_NOMEM. */
+ * KV_FULL, KV_CORRUPT (a page that is read as part of a tree is said to be free), KV_IO,
+ * KV_NOMEM. */
 int store_take(struct store *store, uint64_t count, bool reserve, uint64_t *first);
 
 /* Takes at most count pages in one run, see space_find_long. Only if no page is usable it grows the

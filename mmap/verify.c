@@ -73,7 +73,8 @@ static uint64_t verify_neighbours(struct store *store, uint64_t first, uint64_t 
 static int verify_one(struct store *store, uint64_t page)
 {
 	if (!is_intact(store, page))
-		return status_fail(KV_CORRUPT, "page %" PRIu64 " is damaged: its checksum is wrong", page);
+		return status_fail(KV_CORRUPT, "page %" PRIu64 " is damaged: its checksum is wrong",
+		                   page);
 	atomic_fetch_add(&store->verified_count, bitmap_set(store->summed, page, 1));
 	return KV_OK;
 }
@@ -139,8 +140,7 @@ static int verify_rest(struct store *store, const struct window *window, uint64_
 		return rc ? rc : verify_one(store, page);
 	}
 	rc = verify_one(store, page);
-	atomic_fetch_add(&store->verified_count,
-	                 verify_neighbours(store, page + 1, window->end));
+	atomic_fetch_add(&store->verified_count, verify_neighbours(store, page + 1, window->end));
 	return rc;
 }
 
@@ -176,12 +176,15 @@ static int check_place(const struct store *store, uint64_t page, uint64_t count)
 	uint64_t end = atomic_load_explicit(&store->file_pages, memory_order_acquire);
 
 	if (page < 2 || page >= end || count > end - page)
-		return status_fail(KV_CORRUPT, "page %" PRIu64 " is named, of %" PRIu64 " there are",
+		return status_fail(KV_CORRUPT,
+		                   "page %" PRIu64 " is named, of %" PRIu64 " there are",
 		                   page < 2 || page >= end ? page : page + count - 1, end);
 	if (bitmap_next_set(store->space.usable, page, page + count) < page + count ||
 	    bitmap_next_set(store->space.fixed, page, page + count) < page + count)
-		return status_fail(KV_CORRUPT, "page %" PRIu64 " is used, but is free or belongs to the "
-		                   "free-space map", page);
+		return status_fail(KV_CORRUPT,
+		                   "page %" PRIu64 " is used, but is free or belongs to the "
+		                   "free-space map",
+		                   page);
 	return KV_OK;
 }
 
@@ -202,7 +205,8 @@ int store_load(struct store *store, page_id id)
 	int rc;
 
 	if (id >> (PAGE_TAG_SHIFT + 16))
-		return status_fail(KV_CORRUPT, "%#" PRIx64 " is not the id of a page in the file", id);
+		return status_fail(KV_CORRUPT, "%#" PRIx64 " is not the id of a page in the file",
+		                   id);
 	rc = check_place(store, page, 1);
 	if (!rc && !bitmap_test(store->summed, page))
 		rc = verify(store, page);
@@ -210,8 +214,10 @@ int store_load(struct store *store, page_id id)
 		return rc;
 	if ((header_at(store, page)->checksum & 0xffff) != page_tag(id))
 		return status_fail(KV_CORRUPT,
-		                   "page %" PRIu64 " is not the one that its parent knew: a write was lost "
-		                   "or went astray", page);
+		                   "page %" PRIu64
+		                   " is not the one that its parent knew: a write was lost "
+		                   "or went astray",
+		                   page);
 	return KV_OK;
 }
 
@@ -238,7 +244,8 @@ int store_load_run(struct store *store, uint64_t first, uint64_t size, uint64_t 
 	if (rc)
 		return rc;
 	if (page_run_checksum(*data, size, store->database_id, first) != checksum)
-		return status_fail(KV_CORRUPT, "the large value at page %" PRIu64 " is damaged", first);
+		return status_fail(KV_CORRUPT, "the large value at page %" PRIu64 " is damaged",
+		                   first);
 	bitmap_set(store->summed, first, 1);
 	return KV_OK;
 }

@@ -12,13 +12,13 @@ int store_setup(void **state)
 	assert_non_null(f);
 	temp_dir_make(&f->dir, NULL);
 	f->options = (struct store_options){
-		.path = f->dir.file,
-		.page_size = 4096,
-		.file_mode = 0600,
-		.size_limit = UINT64_MAX,
-		.map_size = (uint64_t)4 << 30,
-		.arena_size = 8 << 20,
-		.arena_reserve = 1 << 20,
+	        .path = f->dir.file,
+	        .page_size = 4096,
+	        .file_mode = 0600,
+	        .size_limit = UINT64_MAX,
+	        .map_size = (uint64_t)4 << 30,
+	        .arena_size = 8 << 20,
+	        .arena_reserve = 1 << 20,
 	};
 	*state = f;
 	return 0;

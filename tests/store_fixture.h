@@ -44,7 +44,8 @@ void assert_page(struct store_fixture *f, page_id id, unsigned fill);
 
 /* Meta page 0 or 1 in a closed file of the options' page size. */
 struct meta read_meta_page(struct store_fixture *f, unsigned page);
-void write_meta_page(struct store_fixture *f, unsigned page, struct meta meta); /* fixes the checksum */
+void write_meta_page(struct store_fixture *f, unsigned page,
+                     struct meta meta); /* fixes the checksum */
 
 /* Changes one byte of the closed file. */
 void flip_byte(struct store_fixture *f, uint64_t offset);

@@ -210,14 +210,14 @@ static void running_out_of_memory_leaves_the_arena_usable(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(frames_are_distinct_and_writable),
-		cmocka_unit_test(reserve_counts_in_room_but_not_in_limit),
-		cmocka_unit_test(last_freed_is_taken_first),
-		cmocka_unit_test(giving_twice_is_giving_once),
-		cmocka_unit_test(an_idle_arena_takes_no_memory),
-		cmocka_unit_test(trimming_returns_all_but_frames_in_use),
-		cmocka_unit_test(random_taking_agrees_with_a_model),
-		cmocka_unit_test(running_out_of_memory_leaves_the_arena_usable),
+	        cmocka_unit_test(frames_are_distinct_and_writable),
+	        cmocka_unit_test(reserve_counts_in_room_but_not_in_limit),
+	        cmocka_unit_test(last_freed_is_taken_first),
+	        cmocka_unit_test(giving_twice_is_giving_once),
+	        cmocka_unit_test(an_idle_arena_takes_no_memory),
+	        cmocka_unit_test(trimming_returns_all_but_frames_in_use),
+	        cmocka_unit_test(random_taking_agrees_with_a_model),
+	        cmocka_unit_test(running_out_of_memory_leaves_the_arena_usable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

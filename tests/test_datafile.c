@@ -96,7 +96,7 @@ static void a_failing_creation_removes_its_traces(void **state)
 {
 	struct store_fixture *f = *state;
 	struct io_record_fault full = {
-		.kind = IO_RECORD_ALLOCATE, .nth = 1, .lasting = true, .effect = IO_RECORD_ENOSPC};
+	        .kind = IO_RECORD_ALLOCATE, .nth = 1, .lasting = true, .effect = IO_RECORD_ENOSPC};
 	char path[SUPPORT_PATH + 64];
 
 	assert_status(try_open(f, &full), KV_FULL);
@@ -132,7 +132,8 @@ static void two_creators_cannot_meet(void **state)
 
 	snprintf(path, sizeof path, "%s-new", f->dir.file);
 	assert_int_equal(io_posix_new(&f->options.mem, &io), KV_OK);
-	assert_int_equal(io->ops->open(io, path, IO_READ | IO_WRITE | IO_CREATE, 0600, &file), KV_OK);
+	assert_int_equal(io->ops->open(io, path, IO_READ | IO_WRITE | IO_CREATE, 0600, &file),
+	                 KV_OK);
 	assert_int_equal(io->ops->lock(io, &file, IO_LOCK_EXCLUSIVE), KV_OK);
 	assert_status(try_open(f, NULL), KV_BUSY);
 	io->ops->close(io, &file);
@@ -305,7 +306,8 @@ static void after_a_crash_opening_makes_the_newest_meta_page_durable(void **stat
 	last = io_record_length(f->io);
 	assert_int_equal(io_record_calls(f->io, IO_RECORD_WRITE), 1);
 	assert_int_equal(io_record_get(f->io, last - 2)->kind, IO_RECORD_WRITE);
-	assert_int_equal(io_record_get(f->io, last - 2)->offset, (f->store->meta.sequence & 1) * 4096);
+	assert_int_equal(io_record_get(f->io, last - 2)->offset,
+	                 (f->store->meta.sequence & 1) * 4096);
 	assert_int_equal(io_record_get(f->io, last - 1)->kind, IO_RECORD_SYNC);
 	assert_int_equal(f->store->state.txn, 2);
 }
@@ -548,36 +550,36 @@ static void errors_name_the_file(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(a_new_file_is_small_clean_and_private),
-		store_test(every_page_size_is_kept),
-		store_test(a_crash_while_creating_leaves_nothing_that_is_in_the_way),
-		store_test(a_failing_creation_removes_its_traces),
-		store_test(the_directory_entry_is_durable_before_opening_returns),
-		store_test(two_creators_cannot_meet),
-		store_test(existing_only_means_no_creation),
-		store_test(an_empty_file_becomes_a_database_on_demand_only),
-		store_test(the_mapping_halves_until_it_fits),
-		store_test(one_writer_or_many_readers),
-		store_test(reading_only_never_writes),
-		store_test(a_clean_close_leaves_both_meta_pages_alike),
-		store_test(the_second_clean_meta_page_is_written_after_a_sync_of_the_first),
-		store_test(the_first_change_marks_the_file_open_before_anything_else),
-		store_test(opening_and_closing_alone_writes_nothing),
-		store_test(after_a_crash_opening_makes_the_newest_meta_page_durable),
-		store_test(the_newest_of_two_good_meta_pages_counts),
-		store_test(either_meta_page_of_a_clean_file_may_be_damaged),
-		store_test(writing_heals_a_damaged_meta_page_first),
-		store_test(the_second_meta_page_is_found_at_every_page_size),
-		store_test(the_survivor_of_an_open_pair_is_refused),
-		store_test(the_last_clean_meta_page_does_not_outlive_a_newer_state),
-		store_test(two_damaged_meta_pages_are_damage_and_none_is_no_database),
-		store_test(damage_behind_the_meta_sector_is_harmless),
-		store_test(a_cut_file_is_damage),
-		store_test(a_longer_file_is_fine_and_cut_at_the_next_checkpoint),
-		store_test(newer_formats_and_unknown_features_are_refused),
-		store_test(forged_meta_pages_are_refused),
-		store_test(meta_pages_of_two_databases_are_damage),
-		store_test(errors_name_the_file),
+	        store_test(a_new_file_is_small_clean_and_private),
+	        store_test(every_page_size_is_kept),
+	        store_test(a_crash_while_creating_leaves_nothing_that_is_in_the_way),
+	        store_test(a_failing_creation_removes_its_traces),
+	        store_test(the_directory_entry_is_durable_before_opening_returns),
+	        store_test(two_creators_cannot_meet),
+	        store_test(existing_only_means_no_creation),
+	        store_test(an_empty_file_becomes_a_database_on_demand_only),
+	        store_test(the_mapping_halves_until_it_fits),
+	        store_test(one_writer_or_many_readers),
+	        store_test(reading_only_never_writes),
+	        store_test(a_clean_close_leaves_both_meta_pages_alike),
+	        store_test(the_second_clean_meta_page_is_written_after_a_sync_of_the_first),
+	        store_test(the_first_change_marks_the_file_open_before_anything_else),
+	        store_test(opening_and_closing_alone_writes_nothing),
+	        store_test(after_a_crash_opening_makes_the_newest_meta_page_durable),
+	        store_test(the_newest_of_two_good_meta_pages_counts),
+	        store_test(either_meta_page_of_a_clean_file_may_be_damaged),
+	        store_test(writing_heals_a_damaged_meta_page_first),
+	        store_test(the_second_meta_page_is_found_at_every_page_size),
+	        store_test(the_survivor_of_an_open_pair_is_refused),
+	        store_test(the_last_clean_meta_page_does_not_outlive_a_newer_state),
+	        store_test(two_damaged_meta_pages_are_damage_and_none_is_no_database),
+	        store_test(damage_behind_the_meta_sector_is_harmless),
+	        store_test(a_cut_file_is_damage),
+	        store_test(a_longer_file_is_fine_and_cut_at_the_next_checkpoint),
+	        store_test(newer_formats_and_unknown_features_are_refused),
+	        store_test(forged_meta_pages_are_refused),
+	        store_test(meta_pages_of_two_databases_are_damage),
+	        store_test(errors_name_the_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -299,7 +299,7 @@ static void a_failed_write_may_be_repeated(void **state)
 	(void)state;
 	for (uint64_t nth = 1; nth < 120; nth++) {
 		struct io_record_fault fault = {
-			.kind = IO_RECORD_BATCH_WRITE, .nth = nth, .effect = IO_RECORD_SHORT_EIO};
+		        .kind = IO_RECORD_BATCH_WRITE, .nth = nth, .effect = IO_RECORD_SHORT_EIO};
 
 		space_take(&space, 1000 + 40 * nth, 5);
 		space_tip_take(&space, 1000 + 40 * nth, 5);
@@ -404,8 +404,8 @@ static void forged_entries_are_refused(void **state)
 	space_written(&space);
 	good = space.entries[3];
 	for (int i = 0; i < 6; i++) {
-		const uint64_t bad[] = {0, 1, 639, PAGE_NUMBER_MASK, good | UINT64_C(1) << 60,
-		                        space.entries[2]};
+		const uint64_t bad[] = {
+		        0, 1, 639, PAGE_NUMBER_MASK, good | UINT64_C(1) << 60, space.entries[2]};
 
 		space.entries[3] = bad[i];
 		space.dirty[4] = 1; /* writes the root anew, but not map page 3 */
@@ -456,21 +456,21 @@ static void shrinking_drops_pairs_and_frees_them_afterwards(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_lowest_run_that_fits_is_found),
-		cmocka_unit_test(meta_pages_are_never_found),
-		cmocka_unit_test(a_run_goes_on_into_what_the_file_has_grown_by),
-		cmocka_unit_test(searching_agrees_with_a_model),
-		cmocka_unit_test(long_runs_come_first_then_middle_ones_then_any),
-		cmocka_unit_test(a_few_pages_take_the_lowest_run_that_holds_them),
-		cmocka_unit_test(a_commit_takes_what_is_not_usable_again),
-		cmocka_unit_test(what_is_written_is_loaded),
-		cmocka_unit_test(the_old_map_stays_whole_until_the_new_one_is_durable),
-		cmocka_unit_test(a_failed_write_may_be_repeated),
-		cmocka_unit_test(damage_to_any_map_page_is_found),
-		cmocka_unit_test(a_lost_map_write_is_found),
-		cmocka_unit_test(a_forged_map_cannot_free_fixed_pages),
-		cmocka_unit_test(forged_entries_are_refused),
-		cmocka_unit_test(shrinking_drops_pairs_and_frees_them_afterwards),
+	        cmocka_unit_test(the_lowest_run_that_fits_is_found),
+	        cmocka_unit_test(meta_pages_are_never_found),
+	        cmocka_unit_test(a_run_goes_on_into_what_the_file_has_grown_by),
+	        cmocka_unit_test(searching_agrees_with_a_model),
+	        cmocka_unit_test(long_runs_come_first_then_middle_ones_then_any),
+	        cmocka_unit_test(a_few_pages_take_the_lowest_run_that_holds_them),
+	        cmocka_unit_test(a_commit_takes_what_is_not_usable_again),
+	        cmocka_unit_test(what_is_written_is_loaded),
+	        cmocka_unit_test(the_old_map_stays_whole_until_the_new_one_is_durable),
+	        cmocka_unit_test(a_failed_write_may_be_repeated),
+	        cmocka_unit_test(damage_to_any_map_page_is_found),
+	        cmocka_unit_test(a_lost_map_write_is_found),
+	        cmocka_unit_test(a_forged_map_cannot_free_fixed_pages),
+	        cmocka_unit_test(forged_entries_are_refused),
+	        cmocka_unit_test(shrinking_drops_pairs_and_frees_them_afterwards),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

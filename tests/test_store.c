@@ -1,7 +1,6 @@
-/* Ledgers, flushes, checkpoints, growing and shrinking. */
+/* Ledgers, flushes and checkpoints. */
 #include <unistd.h>
 
-#include "tests/random.h"
 #include "tests/store_fixture.h"
 
 enum { MANY = 3000 };
@@ -221,8 +220,7 @@ static void a_flush_guessed_too_high_takes_no_more_than_it_needs(void **state)
 	assert_status(store_flush_add(&flush, number, image, &id), KV_OK);
 	assert_status(store_flush_end(&flush, KV_OK), KV_OK);
 	assert_true(f->store->file_pages <= pages + 32);
-	assert_int_equal(f->store->space.usable_count,
-	                 usable + (f->store->file_pages - pages) - 1);
+	assert_int_equal(f->store->space.usable_count, usable + (f->store->file_pages - pages) - 1);
 }
 
 static void a_flush_fills_holes_before_the_file_grows(void **state)
@@ -239,7 +237,8 @@ static void a_flush_fills_holes_before_the_file_grows(void **state)
 	for (int i = 0; i < 300; i += 3, n++)
 		assert_status(store_retire(f->store, &f->ledger, ids[i], 1, 1), KV_OK);
 	for (int i = 300; i < 900; i += 30, n += 20)
-		assert_status(store_retire(f->store, &f->ledger, page_number(ids[i]), 20, 1), KV_OK);
+		assert_status(store_retire(f->store, &f->ledger, page_number(ids[i]), 20, 1),
+		              KV_OK);
 	assert_status(store_retire(f->store, &f->ledger, page_number(ids[1000]), 600, 1), KV_OK);
 	commit_ok(f, ids[1]);
 	pages = f->store->file_pages;
@@ -269,8 +268,9 @@ static void frames_are_written_as_they_are(void **state)
 		uint64_t number;
 
 		assert_status(store_flush_place(&flush, &number), KV_OK);
-		assert_status(store_flush_add(&flush, number, store_frame(f->store, frames[i]), &ids[i]),
-		              KV_OK);
+		assert_status(
+		        store_flush_add(&flush, number, store_frame(f->store, frames[i]), &ids[i]),
+		        KV_OK);
 	}
 	assert_status(store_flush_end(&flush, KV_OK), KV_OK);
 	for (unsigned i = 0; i < 40; i++)
@@ -380,146 +380,7 @@ static void a_checkpoint_that_fails_anywhere_leaves_a_whole_state(void **state)
 	}
 }
 
-static void running_out_of_space_fails_the_transaction_only(void **state)
-{
-	struct store_fixture *f = *state;
-	struct io_record_fault full = {
-		.kind = IO_RECORD_ALLOCATE, .nth = 1, .lasting = true, .effect = IO_RECORD_ENOSPC};
-	static page_id ids[MANY];
-	uint64_t pages;
-	page_id id;
-
-	open_ok(f);
-	commit_ok(f, write_page(f, 1));
-	pages = f->store->file_pages;
-	io_record_set_fault(f->io, &full);
-	assert_status(flush_pages(f, 0, MANY, ids), KV_FULL);
-	store_ledger_undo(f->store, &f->ledger);
-	assert_int_equal(f->store->file_pages, pages);
-	assert_int_equal(f->store->failed, 0);
-	/* Deletes still find room. */
-	f->ledger.reserve = true;
-	id = write_page(f, 9);
-	commit_ok(f, id);
-	reopen(f, true);
-	assert_page(f, id, 9);
-}
-
-static void the_size_limit_leaves_a_reserve(void **state)
-{
-	struct store_fixture *f = *state;
-	page_id id;
-	int rc;
-
-	f->options.size_limit = 200 * 4096;
-	open_ok(f);
-	do {
-		rc = flush_pages(f, 0, 1, &id);
-	} while (rc == KV_OK);
-	assert_int_equal(rc, KV_FULL);
-	assert_int_equal(f->store->file_pages, 200);
-	assert_int_equal(f->store->space.usable_count, 16);
-	f->ledger.reserve = true;
-	for (int i = 0; i < 16; i++)
-		assert_status(flush_pages(f, 0, 1, &id), KV_OK);
-	assert_status(flush_pages(f, 0, 1, &id), KV_FULL);
-	commit_ok(f, id);
-	reopen(f, true);
-	assert_page(f, id, 0);
-	assert_int_equal(size_on_disk(f), 200 * 4096);
-}
-
-/* ---- the file's size ----------------------------------------------------------------------- */
-
-static void many_map_pages_survive(void **state)
-{
-	struct store_fixture *f = *state;
-	static page_id ids[MANY];
-	static bool usable[4 * MANY];
-	struct random random = {7};
-
-	f->options.map_bits = 64;
-	open_ok(f);
-	for (unsigned round = 0; round < 8; round++) {
-		uint64_t txn = f->ledger.txn, pages;
-
-		assert_status(flush_pages(f, 0, MANY / 8, ids), KV_OK);
-		commit_ok(f, ids[0]);
-		for (unsigned i = 1; i < MANY / 8; i += 1 + (unsigned)random_below(&random, 5))
-			assert_status(store_retire(f->store, &f->ledger, ids[i], 1, txn), KV_OK);
-		commit_ok(f, ids[0]);
-		pages = f->store->file_pages;
-		for (uint64_t p = 0; p < pages; p++)
-			usable[p] = bitmap_test(f->store->space.usable, p);
-		assert_status(flush_pages(f, 0, 400, ids), KV_OK);
-		store_ledger_undo(f->store, &f->ledger);
-		reopen(f, round % 2);
-		assert_int_equal(f->store->file_pages, pages);
-		for (uint64_t p = 0; p < pages; p++)
-			assert_int_equal(bitmap_test(f->store->space.usable, p), usable[p]);
-		assert_int_equal(f->store->space.usable_count, f->store->space.tip_count);
-	}
-}
-
-static void a_free_tail_is_cut_at_a_checkpoint(void **state)
-{
-	struct store_fixture *f = *state;
-	static page_id ids[MANY];
-	uint64_t size, bits[2] = {0, 64};
-	page_id low;
-
-	for (int i = 0; i < 2; i++) {
-		f->options.map_bits = (uint32_t)bits[i];
-		open_ok(f);
-		low = write_page(f, 'l');
-		assert_status(flush_pages(f, 0, MANY, ids), KV_OK);
-		commit_ok(f, low);
-		size = size_on_disk(f);
-		for (unsigned k = 0; k < MANY; k++)
-			assert_status(store_retire(f->store, &f->ledger, ids[k], 1, 1), KV_OK);
-		commit_ok(f, low);
-		assert_int_equal(size_on_disk(f), size); /* a crash now needs them */
-		commit_ok(f, low);
-		assert_true(size_on_disk(f) < size / 8);
-		assert_int_equal(size_on_disk(f), f->store->file_pages * 4096);
-		assert_status(flush_pages(f, 5, MANY / 2, ids), KV_OK);
-		commit_ok(f, ids[1]);
-		reopen(f, i % 2);
-		for (unsigned k = 0; k < MANY / 2; k++)
-			assert_page(f, ids[k], 5 + k);
-		assert_page(f, low, 'l');
-		/* The map accounts for every page: 2 meta pages, pairs, and the content. */
-		assert_int_equal(f->store->space.tip_count + 2 + 1 + MANY / 2 +
-		                         2 * (f->store->space.map_pages + 1),
-		                 f->store->file_pages);
-		close_ok(f, true);
-		unlink(f->dir.file);
-	}
-}
-
-static void a_cut_waits_for_those_who_verify(void **state)
-{
-	struct store_fixture *f = *state;
-	static page_id ids[MANY];
-	uint64_t size;
-	page_id low;
-
-	open_ok(f);
-	low = write_page(f, 'l');
-	assert_status(flush_pages(f, 0, MANY, ids), KV_OK);
-	commit_ok(f, low);
-	size = size_on_disk(f);
-	for (unsigned k = 0; k < MANY; k++)
-		assert_status(store_retire(f->store, &f->ledger, ids[k], 1, 1), KV_OK);
-	commit_ok(f, low);
-	f->store->verifying = 1;
-	commit_ok(f, low);
-	assert_int_equal(size_on_disk(f), size);
-	assert_true(f->store->file_pages * 4096 < size);
-	f->store->verifying = 0;
-	commit_ok(f, low);
-	assert_true(size_on_disk(f) < size);
-}
+/* ---- without a file, and without touching it ------------------------------------------------- */
 
 static void in_memory_everything_works_without_a_sync(void **state)
 {
@@ -553,28 +414,23 @@ static void an_abandoned_store_leaves_the_file_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(a_frame_knows_its_transaction),
-		store_test(abort_gives_everything_back),
-		store_test(abort_undoes_an_applied_ledger),
-		store_test(pages_of_the_same_transaction_are_free_at_once),
-		store_test(older_pages_wait_for_the_reclaimer),
-		store_test(what_is_not_in_use_cannot_be_given_up),
-		store_test(a_page_with_two_parents_is_damage_and_changes_nothing),
-		store_test(a_flush_is_contiguous_and_reads_back_at_every_page_size),
-		store_test(a_flush_guessed_too_high_takes_no_more_than_it_needs),
-		store_test(a_flush_fills_holes_before_the_file_grows),
-		store_test(frames_are_written_as_they_are),
-		store_test(a_failed_write_stops_all_writing),
-		store_test(a_checkpoint_syncs_pages_before_the_meta_page_and_the_meta_page_after),
-		store_test(a_checkpoint_writes_only_changed_map_pages),
-		store_test(a_checkpoint_that_fails_anywhere_leaves_a_whole_state),
-		store_test(running_out_of_space_fails_the_transaction_only),
-		store_test(the_size_limit_leaves_a_reserve),
-		store_test(many_map_pages_survive),
-		store_test(a_free_tail_is_cut_at_a_checkpoint),
-		store_test(a_cut_waits_for_those_who_verify),
-		store_test(in_memory_everything_works_without_a_sync),
-		store_test(an_abandoned_store_leaves_the_file_alone),
+	        store_test(a_frame_knows_its_transaction),
+	        store_test(abort_gives_everything_back),
+	        store_test(abort_undoes_an_applied_ledger),
+	        store_test(pages_of_the_same_transaction_are_free_at_once),
+	        store_test(older_pages_wait_for_the_reclaimer),
+	        store_test(what_is_not_in_use_cannot_be_given_up),
+	        store_test(a_page_with_two_parents_is_damage_and_changes_nothing),
+	        store_test(a_flush_is_contiguous_and_reads_back_at_every_page_size),
+	        store_test(a_flush_guessed_too_high_takes_no_more_than_it_needs),
+	        store_test(a_flush_fills_holes_before_the_file_grows),
+	        store_test(frames_are_written_as_they_are),
+	        store_test(a_failed_write_stops_all_writing),
+	        store_test(a_checkpoint_syncs_pages_before_the_meta_page_and_the_meta_page_after),
+	        store_test(a_checkpoint_writes_only_changed_map_pages),
+	        store_test(a_checkpoint_that_fails_anywhere_leaves_a_whole_state),
+	        store_test(in_memory_everything_works_without_a_sync),
+	        store_test(an_abandoned_store_leaves_the_file_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

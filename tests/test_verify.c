@@ -120,8 +120,16 @@ static void ids_of_no_page_are_damage(void **state)
 {
 	struct store_fixture *f = *state;
 	static page_id ids[PAGES];
-	page_id bad[] = {0, 1, 2, 4, PAGE_FRAME, PAGE_FRAME | 5, UINT64_MAX, PAGE_NUMBER_MASK,
-	                 UINT64_C(1) << 56 | 10, 0};
+	page_id bad[] = {0,
+	                 1,
+	                 2,
+	                 4,
+	                 PAGE_FRAME,
+	                 PAGE_FRAME | 5,
+	                 UINT64_MAX,
+	                 PAGE_NUMBER_MASK,
+	                 UINT64_C(1) << 56 | 10,
+	                 0};
 
 	make_pages(f, ids);
 	bad[9] = f->store->file_pages;
@@ -285,7 +293,8 @@ static void runs_of_no_pages_are_damage(void **state)
 	assert_status(store_load_run(f->store, first, UINT64_MAX, checksum, &data), KV_CORRUPT);
 	assert_status(store_load_run(f->store, first, (end - first) * 4096 + 1, checksum, &data),
 	              KV_CORRUPT);
-	assert_status(store_load_run(f->store, first, sizeof value, checksum ^ 1, &data), KV_CORRUPT);
+	assert_status(store_load_run(f->store, first, sizeof value, checksum ^ 1, &data),
+	              KV_CORRUPT);
 	assert_status(store_load_run(f->store, first, sizeof value, checksum, &data), KV_OK);
 }
 
@@ -318,7 +327,8 @@ static void threads_verify_while_the_file_grows_and_is_cut(void **state)
 	make_pages(f, ids);
 	for (int round = 0; round < 5; round++) {
 		for (int i = 0; i < 2; i++)
-			assert_int_equal(pthread_create(&threads[i], NULL, read_all, &readers[i]), 0);
+			assert_int_equal(pthread_create(&threads[i], NULL, read_all, &readers[i]),
+			                 0);
 		assert_status(flush_pages(f, 0, PAGES, more), KV_OK);
 		commit_ok(f, ids[0]);
 		for (int i = 0; i < PAGES; i++)
@@ -336,23 +346,23 @@ static void threads_verify_while_the_file_grows_and_is_cut(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		store_test(a_page_is_verified_once_and_trusted_when_told),
-		store_test(neighbours_in_the_page_cache_are_verified_along),
-		store_test(a_damaged_page_is_reported_and_its_neighbours_are_not_in_its_way),
-		store_test(every_byte_of_a_page_counts),
-		store_test(a_lost_write_is_noticed_by_its_tag),
-		store_test(a_page_in_the_wrong_place_does_not_pass),
-		store_test(ids_of_no_page_are_damage),
-		store_test(free_pages_are_not_read),
-		store_test(taking_a_trusted_page_is_refused),
-		store_test(freeing_a_page_forgets_its_verification),
-		store_test(a_file_cut_while_open_is_an_error_not_a_signal),
-		store_test(a_file_cut_while_read_in_order_is_an_error_not_a_signal),
-		store_test(without_populating_pages_are_read_first),
-		store_test(files_of_others_are_read_without_guessing_at_the_cache),
-		store_test(large_values_are_read_in_place),
-		store_test(runs_of_no_pages_are_damage),
-		store_test(threads_verify_while_the_file_grows_and_is_cut),
+	        store_test(a_page_is_verified_once_and_trusted_when_told),
+	        store_test(neighbours_in_the_page_cache_are_verified_along),
+	        store_test(a_damaged_page_is_reported_and_its_neighbours_are_not_in_its_way),
+	        store_test(every_byte_of_a_page_counts),
+	        store_test(a_lost_write_is_noticed_by_its_tag),
+	        store_test(a_page_in_the_wrong_place_does_not_pass),
+	        store_test(ids_of_no_page_are_damage),
+	        store_test(free_pages_are_not_read),
+	        store_test(taking_a_trusted_page_is_refused),
+	        store_test(freeing_a_page_forgets_its_verification),
+	        store_test(a_file_cut_while_open_is_an_error_not_a_signal),
+	        store_test(a_file_cut_while_read_in_order_is_an_error_not_a_signal),
+	        store_test(without_populating_pages_are_read_first),
+	        store_test(files_of_others_are_read_without_guessing_at_the_cache),
+	        store_test(large_values_are_read_in_place),
+	        store_test(runs_of_no_pages_are_damage),
+	        store_test(threads_verify_while_the_file_grows_and_is_cut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
