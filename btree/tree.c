@@ -81,6 +81,16 @@ static inline void prefetch_node(const struct tree *tree, page_id id)
 	__builtin_prefetch(page + 128);
 }
 
+/* Asks for all of a leaf that is about to be copied. */
+static inline void prefetch_leaf(const struct tree *tree, page_id id)
+{
+	const uint8_t *page = store_at(tree->store, id);
+	uint32_t size = tree->store->page_size < 4096 ? tree->store->page_size : 4096;
+
+	for (uint32_t i = 0; i < size; i += 64)
+		__builtin_prefetch(page + i);
+}
+
 int tree_get(const struct tree *tree, kv_slice key, kv_slice *value)
 {
 	page_id id = tree->root;
@@ -127,7 +137,10 @@ static int descend(struct tree *tree, kv_slice key, bool *equal)
 			break;
 		path[level].index = node_route(node, key);
 		id = node_child(node, path[level].index);
-		prefetch_node(tree, id);
+		if (level == 1)
+			prefetch_leaf(tree, id);
+		else
+			prefetch_node(tree, id);
 	}
 	path->index = node_lower_bound(node, key, equal);
 	return KV_OK;

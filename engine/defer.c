@@ -66,37 +66,51 @@ static int entry_compare(const struct defer_entry *a, const struct defer_entry *
 
 /* ---- collecting ---------------------------------------------------------------------------- */
 
+/* A chunk with room for size bytes: a used one if it is large enough, else a new one. Chunks double:
+ * a small transaction stays small, and never is half of the memory unused. */
+static struct defer_chunk *chunk_new(const struct defer *d, struct defer_pool *pool,
+                                     const struct mem *mem, size_t size)
+{
+	struct defer_chunk *chunk = pool->spare;
+	size_t room = d->chunks ? 2 * d->chunks->size : FIRST_CHUNK;
+
+	if (chunk && chunk->size >= size + sizeof *chunk) {
+		pool->spare = chunk->next;
+		return chunk;
+	}
+	if (room > LARGEST_CHUNK)
+		room = LARGEST_CHUNK;
+	if (room < size + sizeof *chunk)
+		room = size + sizeof *chunk;
+	chunk = mem_resize(mem, NULL, 0, room);
+	if (chunk)
+		chunk->size = room;
+	return chunk;
+}
+
 static uint8_t *chunk_space(struct defer *d, struct defer_pool *pool, const struct mem *mem,
                             size_t size)
 {
-	struct defer_chunk *chunk;
-	size_t room;
 	uint8_t *space;
 
 	if ((size_t)(d->end - d->next) < size) {
-		/* Chunks double: small transactions stay small, large ones waste less than half. */
-		room = d->chunks ? 2 * d->chunks->size : FIRST_CHUNK;
-		if (room > LARGEST_CHUNK)
-			room = LARGEST_CHUNK;
-		if (room < size + sizeof *chunk)
-			room = size + sizeof *chunk;
-		chunk = mem_resize(mem, NULL, 0, room);
+		struct defer_chunk *chunk = chunk_new(d, pool, mem, size);
+
 		if (!chunk)
 			return NULL;
 		chunk->next = d->chunks;
-		chunk->size = room;
 		d->chunks = chunk;
 		d->next = chunk->bytes;
-		d->end = (uint8_t *)chunk + room;
-		d->bytes += room;
-		pool->bytes += room;
+		d->end = (uint8_t *)chunk + chunk->size;
+		d->bytes += chunk->size;
+		pool->bytes += chunk->size;
 	}
 	space = d->next;
 	d->next += size;
 	return space;
 }
 
-static int entries_reserve(struct defer *d, struct defer_pool *pool, const struct mem *mem)
+static int entries_reserve(struct defer *d, const struct mem *mem)
 {
 	size_t room = d->room ? 2 * d->room : 32;
 	struct defer_entry *grown;
@@ -106,28 +120,26 @@ static int entries_reserve(struct defer *d, struct defer_pool *pool, const struc
 	grown = mem_resize(mem, d->entries, d->room * sizeof *grown, room * sizeof *grown);
 	if (!grown)
 		return status_fail(KV_NOMEM, "no memory for %zu deferred writes", room);
-	pool->bytes += (room - d->room) * sizeof *grown;
 	d->entries = grown;
 	d->room = room;
 	return KV_OK;
 }
 
-static void drop_memory(struct defer *d, struct defer_pool *pool, const struct mem *mem)
+/* Forgets the operations in memory; the memory itself is kept for the next ones. */
+static void reset_memory(struct defer *d, struct defer_pool *pool)
 {
 	pool->bytes -= defer_bytes(d);
 	while (d->chunks) {
-		struct defer_chunk *next = d->chunks->next;
+		struct defer_chunk *chunk = d->chunks;
 
-		mem_free(mem, d->chunks, d->chunks->size);
-		d->chunks = next;
+		d->chunks = chunk->next;
+		chunk->next = pool->spare;
+		pool->spare = chunk;
 	}
 	d->next = d->end = NULL;
 	d->bytes = 0;
 	d->count = 0;
-	d->unsorted = false;
-	mem_free(mem, d->entries, d->room * sizeof *d->entries);
-	d->entries = NULL;
-	d->room = 0;
+	d->unsorted = d->scattered = false;
 }
 
 /* ---- sorting ------------------------------------------------------------------------------- */
@@ -323,7 +335,7 @@ int defer_set_aside(struct defer *d, struct defer_pool *pool, struct store *stor
 	if (!rc) {
 		d->run_count++;
 		pool->runs++;
-		drop_memory(d, pool, &store->mem);
+		reset_memory(d, pool);
 	}
 	return rc;
 }
@@ -334,7 +346,7 @@ int defer_add(struct defer *d, struct defer_pool *pool, const struct mem *mem, k
 	struct record_head h = {(uint32_t)value.size, (uint16_t)key.size, (uint8_t)kind, 0};
 	struct defer_entry *e;
 	uint8_t *record;
-	int rc = entries_reserve(d, pool, mem);
+	int rc = entries_reserve(d, mem);
 
 	if (rc)
 		return rc;
@@ -347,6 +359,7 @@ int defer_add(struct defer *d, struct defer_pool *pool, const struct mem *mem, k
 	if (value.size)
 		memcpy(record + RECORD_HEAD + key.size, value.data, value.size);
 	e = &d->entries[d->count++];
+	pool->bytes += sizeof *e;
 	e->head = entry_head(key);
 	e->record = record;
 	/* Equal keys count as unsorted order only if they go backwards. */
@@ -586,6 +599,16 @@ static void merge_close(struct merge *m)
 	mem_free(mem, m->out, m->out_room);
 }
 
+static void drop_runs(struct defer *d, struct defer_pool *pool, const struct mem *mem)
+{
+	pool->runs -= d->run_count;
+	if (!pool->runs)
+		pool->end = 0; /* the file's space is used again */
+	mem_free(mem, d->runs, d->run_room * sizeof *d->runs);
+	d->runs = NULL;
+	d->run_count = d->run_room = 0;
+}
+
 int defer_apply(struct defer *d, struct defer_pool *pool, struct tree *tree)
 {
 	struct merge m = {.ops = {.next = merge_next, .in_order = !d->unsorted && !d->run_count},
@@ -599,23 +622,28 @@ int defer_apply(struct defer *d, struct defer_pool *pool, struct tree *tree)
 	if (!rc)
 		rc = tree_apply(tree, &m.ops);
 	merge_close(&m);
-	defer_drop(d, pool, &tree->store->mem);
+	reset_memory(d, pool);
+	drop_runs(d, pool, &tree->store->mem);
 	return rc;
 }
 
 void defer_drop(struct defer *d, struct defer_pool *pool, const struct mem *mem)
 {
-	drop_memory(d, pool, mem);
-	pool->runs -= d->run_count;
-	if (!pool->runs)
-		pool->end = 0; /* the file's space is used again */
-	mem_free(mem, d->runs, d->run_room * sizeof *d->runs);
-	d->runs = NULL;
-	d->run_count = d->run_room = 0;
+	reset_memory(d, pool);
+	mem_free(mem, d->entries, d->room * sizeof *d->entries);
+	d->entries = NULL;
+	d->room = 0;
+	drop_runs(d, pool, mem);
 }
 
 void defer_pool_close(struct defer_pool *pool, struct store *store)
 {
+	while (pool->spare) {
+		struct defer_chunk *next = pool->spare->next;
+
+		mem_free(&store->mem, pool->spare, pool->spare->size);
+		pool->spare = next;
+	}
 	if (pool->has_file)
 		store->io->ops->close(store->io, &pool->file);
 	pool->has_file = false;

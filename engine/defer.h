@@ -38,6 +38,7 @@ struct defer {
 	struct defer_entry *entries;
 	size_t count, room;
 	bool unsorted;
+	bool scattered;             /* what is in memory does not continue the tree */
 	struct defer_run *runs; /* oldest first */
 	size_t run_count, run_room;
 };
@@ -45,6 +46,7 @@ struct defer {
 /* What the tables of one transaction share. */
 struct defer_pool {
 	size_t bytes; /* of memory in all its tables */
+	struct defer_chunk *spare; /* chunks to be used again */
 	struct io_file file;
 	bool has_file;
 	uint64_t end;  /* where the next run begins in the file */
@@ -62,7 +64,7 @@ static inline bool defer_pending(const struct defer *defer)
 /* Memory that the operations of one table take, in bytes. */
 static inline size_t defer_bytes(const struct defer *defer)
 {
-	return defer->bytes + defer->room * sizeof(struct defer_entry);
+	return defer->bytes + defer->count * sizeof(struct defer_entry);
 }
 
 /* The key of the first operation in memory; there must be one. */
@@ -83,7 +85,7 @@ int defer_apply(struct defer *defer, struct defer_pool *pool, struct tree *tree)
 /* Forgets everything. Large values are the ledger's business then. */
 void defer_drop(struct defer *defer, struct defer_pool *pool, const struct mem *mem);
 
-/* Closes the file, at the end of the transaction. */
+/* Closes the file and frees the memory, at the end of the transaction. */
 void defer_pool_close(struct defer_pool *pool, struct store *store);
 
 #endif

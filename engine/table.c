@@ -134,14 +134,35 @@ static int follows_tree(const struct table_state *state, bool *follows)
 	return KV_OK;
 }
 
-/* The memory of a transaction's deferred writes is used up: the table that has most of it sets them
- * aside, to be merged later; but what only continues a tree may as well be appended to it now, and
- * very many runs are better applied. */
+/* Operations in key order that continue the tree are appended to it this soon, while they are in the
+ * processor's cache. */
+#define EAGER_BYTES ((size_t)8 << 20)
+
+static bool may_follow(const struct defer *defer)
+{
+	return !defer->unsorted && !defer->run_count && !defer->scattered;
+}
+
+static int append_eagerly(kv_txn *txn, struct table_state *state)
+{
+	bool follows;
+	int rc = follows_tree(state, &follows);
+
+	if (rc)
+		return rc;
+	state->defer.scattered = !follows;
+	if (!follows)
+		return KV_OK;
+	rc = txn_apply(txn, state);
+	return rc ? rc : txn_pressure(txn);
+}
+
+/* The memory for deferred writes is used up: the table that has most of it sets them aside, to be
+ * merged later; very many runs are better applied. */
 static int relieve(kv_txn *txn)
 {
 	struct table_state *largest = NULL;
-	bool follows = false;
-	int rc = KV_OK;
+	int rc;
 
 	for (uint32_t i = 0; i < txn->touched_count; i++) {
 		struct table_state *state = txn->touched[i];
@@ -152,11 +173,7 @@ static int relieve(kv_txn *txn)
 	}
 	if (!largest)
 		return KV_OK;
-	if (!largest->defer.unsorted && !largest->defer.run_count)
-		rc = follows_tree(largest, &follows);
-	if (rc)
-		return rc;
-	if (!follows && largest->defer.run_count < DEFER_MANY_RUNS)
+	if (largest->defer.run_count < DEFER_MANY_RUNS)
 		return defer_set_aside(&largest->defer, &txn->pool, txn->db->store);
 	rc = txn_apply(txn, largest);
 	return rc ? rc : txn_pressure(txn);
@@ -165,11 +182,14 @@ static int relieve(kv_txn *txn)
 static int collect(kv_txn *txn, struct table_state *state, kv_slice key, kv_slice value,
                    enum defer_kind kind)
 {
+	struct defer *defer = &state->defer;
 	int rc;
 
 	if (kind != DEFER_DELETE)
 		txn_adds(txn);
-	rc = defer_add(&state->defer, &txn->pool, &txn->db->mem, key, value, kind);
+	rc = defer_add(defer, &txn->pool, &txn->db->mem, key, value, kind);
+	if (!rc && defer->bytes >= EAGER_BYTES && may_follow(defer))
+		rc = append_eagerly(txn, state);
 	if (!rc && txn->pool.bytes >= txn->db->options.batch_size)
 		rc = relieve(txn);
 	return txn_fail(txn, rc);

@@ -258,7 +258,7 @@ static int make_room(kv_db *db)
 
 	db_reclaim(db);
 	dirty = db_dirty_frames(db);
-	if (dirty >= arena->limit - arena->limit / 4 || space_short(db, dirty))
+	if (dirty >= arena->limit || space_short(db, dirty))
 		rc = checkpoint_tip(db);
 	if (rc || arena->used < arena->limit + (arena->room - arena->limit) / 2)
 		return rc;
