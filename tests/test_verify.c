@@ -41,6 +41,20 @@ static void a_page_is_verified_once_and_trusted_when_told(void **state)
 	assert_int_equal(f->store->verified_count, PAGES);
 }
 
+static void pages_just_written_count_as_verified(void **state)
+{
+	struct store_fixture *f = *state;
+	page_id id;
+
+	open_ok(f);
+	id = write_page(f, 'w');
+	assert_true(store_trusted(f->store, id));
+	assert_page(f, id, 'w');
+	assert_int_equal(f->store->verified_count, 0);
+	store_ledger_undo(f->store, &f->ledger);
+	assert_false(store_trusted(f->store, id));
+}
+
 static void neighbours_in_the_page_cache_are_verified_along(void **state)
 {
 	struct store_fixture *f = *state;
@@ -286,6 +300,7 @@ static void runs_of_no_pages_are_damage(void **state)
 	open_ok(f);
 	first = make_run(f, value, sizeof value, &checksum);
 	commit_ok(f, PAGE_NONE);
+	reopen(f, true);
 	end = f->store->file_pages;
 	assert_status(store_load_run(f->store, 0, 100, checksum, &data), KV_CORRUPT);
 	assert_status(store_load_run(f->store, end, 100, checksum, &data), KV_CORRUPT);
@@ -347,6 +362,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        store_test(a_page_is_verified_once_and_trusted_when_told),
+	        store_test(pages_just_written_count_as_verified),
 	        store_test(neighbours_in_the_page_cache_are_verified_along),
 	        store_test(a_damaged_page_is_reported_and_its_neighbours_are_not_in_its_way),
 	        store_test(every_byte_of_a_page_counts),
