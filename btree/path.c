@@ -39,7 +39,7 @@ static void prefetch_sibling_slots(const struct tree *tree, const struct tree_le
 		slots += 2 * (size_t)(path->count - PATH_AHEAD);
 	__builtin_prefetch(page);
 	__builtin_prefetch(page + slots);
-	__builtin_prefetch(page + slots + 2 * PATH_AHEAD);
+	__builtin_prefetch(page + slots + 2 * (size_t)PATH_AHEAD);
 }
 
 static void prefetch_entries(const uint8_t *page, uint32_t from, uint32_t to)

@@ -156,6 +156,18 @@ uint32_t node_lower_bound(const uint8_t *leaf, kv_slice key, bool *equal)
 	return i + (c < 0);
 }
 
+/* Asks for an entry of some 200 bytes at once: else its further lines are waited for one by one, after
+ * the comparison of the key. */
+static inline void prefetch_entry(const uint8_t *leaf, uint32_t i)
+{
+	const uint8_t *entry = leaf + node_slots(leaf)[i];
+
+	__builtin_prefetch(entry);
+	__builtin_prefetch(entry + 64);
+	__builtin_prefetch(entry + 128);
+	__builtin_prefetch(entry + 192);
+}
+
 uint32_t node_find(const uint8_t *leaf, kv_slice key)
 {
 	const uint32_t *heads = node_heads(leaf);
@@ -166,6 +178,7 @@ uint32_t node_find(const uint8_t *leaf, kv_slice key)
 	i = heads_below(heads, count, head);
 	if (i == count || heads[i] != head)
 		return UINT32_MAX;
+	prefetch_entry(leaf, i);
 	if (i + 1 < count && heads[i + 1] == head) {
 		i = run_search(leaf, i, key, true);
 		if (i == count)
