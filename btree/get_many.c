@@ -4,6 +4,7 @@
  * their heads and asks for the entries, and the last compares keys. */
 #include "btree/heads.h"
 #include "btree/tree.h"
+#include "mmap/prefetch.h"
 
 #define GROUP 32u /* keys in lockstep: more than the memory system can have under way */
 #define LINE 64u  /* bytes */
@@ -28,7 +29,7 @@ static void prefetch_node(const struct tree *tree, page_id id, uint32_t level)
 		return;
 	page = store_at(tree->store, id);
 	for (uint32_t i = 0; i < size; i += LINE)
-		__builtin_prefetch(page + i);
+		prefetch_line(page + i);
 }
 
 /* One level down for the whole group. */
@@ -75,7 +76,7 @@ static int find_candidates(const struct tree *tree, struct group *group, const k
 			continue;
 		entry = leaf + node_slots(leaf)[group->entry[k]];
 		for (uint32_t i = 0; i < 3 * LINE; i += LINE)
-			__builtin_prefetch(entry + i);
+			prefetch_line(entry + i);
 	}
 	return KV_OK;
 }

@@ -37,9 +37,9 @@ static void prefetch_sibling_slots(const struct tree *tree, const struct tree_le
 	slots = (size_t)((const uint8_t *)node_slots(path->page) - (const uint8_t *)path->page);
 	if (back && path->count > PATH_AHEAD)
 		slots += 2 * (size_t)(path->count - PATH_AHEAD);
-	__builtin_prefetch(page);
-	__builtin_prefetch(page + slots);
-	__builtin_prefetch(page + slots + 2 * (size_t)PATH_AHEAD);
+	prefetch_line(page);
+	prefetch_line(page + slots);
+	prefetch_line(page + slots + 2 * (size_t)PATH_AHEAD);
 }
 
 static void prefetch_entries(const uint8_t *page, uint32_t from, uint32_t to)
@@ -105,9 +105,9 @@ static void prefetch_node(const struct tree *tree, page_id id)
 {
 	const uint8_t *page = store_at(tree->store, id);
 
-	__builtin_prefetch(page);
-	__builtin_prefetch(page + 64);
-	__builtin_prefetch(page + 128);
+	prefetch_line(page);
+	prefetch_line(page + 64);
+	prefetch_line(page + 128);
 }
 
 /* Fills path down to the leaf that holds key, or would; path[0].index is 0. */

@@ -2,6 +2,7 @@
 #include "btree/node.h"
 
 #include "btree/heads.h"
+#include "mmap/prefetch.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -162,10 +163,10 @@ static inline void prefetch_entry(const uint8_t *leaf, uint32_t i)
 {
 	const uint8_t *entry = leaf + node_slots(leaf)[i];
 
-	__builtin_prefetch(entry);
-	__builtin_prefetch(entry + 64);
-	__builtin_prefetch(entry + 128);
-	__builtin_prefetch(entry + 192);
+	prefetch_line(entry);
+	prefetch_line(entry + 64);
+	prefetch_line(entry + 128);
+	prefetch_line(entry + 192);
 }
 
 uint32_t node_find(const uint8_t *leaf, kv_slice key)

@@ -1,7 +1,9 @@
 /* Single keys: loading nodes, get, put, remove. */
 #include "btree/tree.h"
 
+#include "btree/prefetch.h"
 #include "btree/tree_internal.h"
+#include "mmap/prefetch.h"
 
 /* ---- loading -------------------------------------------------------------------------------- */
 
@@ -71,16 +73,6 @@ int tree_value(const struct tree *tree, const uint8_t *leaf, uint32_t i, kv_slic
 
 /* ---- get ------------------------------------------------------------------------------------ */
 
-/* Asks for the lines that a search of the node will touch first. The page need not be loaded. */
-static inline void prefetch_node(const struct tree *tree, page_id id)
-{
-	const uint8_t *page = store_at(tree->store, id);
-
-	__builtin_prefetch(page);
-	__builtin_prefetch(page + 64);
-	__builtin_prefetch(page + 128);
-}
-
 /* Asks for all of a leaf that is about to be copied. */
 static inline void prefetch_leaf(const struct tree *tree, page_id id)
 {
@@ -88,7 +80,7 @@ static inline void prefetch_leaf(const struct tree *tree, page_id id)
 	uint32_t size = tree->store->page_size < 4096 ? tree->store->page_size : 4096;
 
 	for (uint32_t i = 0; i < size; i += 64)
-		__builtin_prefetch(page + i);
+		prefetch_line(page + i);
 }
 
 int tree_get(const struct tree *tree, kv_slice key, kv_slice *value)
@@ -104,8 +96,9 @@ int tree_get(const struct tree *tree, kv_slice key, kv_slice *value)
 		rc = tree_load(tree, id, level, &node);
 		if (rc)
 			return rc;
-		id = node_child(node, node_route(node, key));
-		prefetch_node(tree, id);
+		i = node_route(node, key);
+		prefetch_descent(tree, node, i, key, level - 1);
+		id = node_child(node, i);
 	}
 	rc = tree_load(tree, id, 0, &node);
 	if (rc)

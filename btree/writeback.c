@@ -1,6 +1,7 @@
 /* Turning frames into file pages, children before parents and leaves in key order, so that what is
  * read together lies together. */
 #include "btree/tree.h"
+#include "mmap/prefetch.h"
 
 struct writeback {
 	struct store *store;
@@ -54,7 +55,7 @@ static void prefetch_child(const struct writeback *w, const uint8_t *branch, uin
 	if (!page_is_frame(id))
 		return;
 	for (uint32_t offset = 0; offset < 512; offset += 64)
-		__builtin_prefetch(page + offset);
+		prefetch_line(page + offset);
 }
 
 static int write_node(struct writeback *w, page_id id, uint32_t level, page_id *place);
