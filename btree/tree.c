@@ -1,7 +1,7 @@
 /* Single keys: loading nodes, get, put, remove. */
 #include "btree/tree.h"
 
-#include "btree/prefetch.h"
+#include "btree/guess.h"
 #include "btree/tree_internal.h"
 #include "mmap/prefetch.h"
 
