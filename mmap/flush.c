@@ -172,7 +172,6 @@ int store_flush_add(struct store_flush *flush, uint64_t number, void *image, pag
 	/* What we have just made need not be verified when it is first read: no snapshot leads to
 	 * it before it is written, and if that fails, or it is given back, the bits are cleared. */
 	bitmap_set(store->summed, number, 1);
-	bitmap_set(store->trusted, number, 1);
 	return flush->write_count == flush->write_room || ends_folio(flush, number) ? push(flush)
 	                                                                            : KV_OK;
 }
