@@ -45,7 +45,7 @@ static const uint8_t *heads_confirm(const uint8_t *entry, kv_slice key)
 }
 
 static const struct layout layout_heads = {
-        .name = "A: heads | slots, swept",
+        .name = "A: heads, then slots; swept",
         .init = heads_init,
         .append_leaf = heads_append_leaf,
         .append_branch = node_append_branch,
