@@ -368,7 +368,7 @@ int main(int argc, char **argv)
 	        {0, "batches of 32", heads_batch, {0}},
 	        {1, "one by one", interleaved_single, {0}},
 	        {1, "one by one, the leaf's first lines prefetched", interleaved_leaf, {0}},
-		{1, "the leaf's first lines and the entry's prefetched", interleaved_entry, {0}},
+	        {1, "the leaf's first lines and the entry's prefetched", interleaved_entry, {0}},
 	        {1, "batches of 32", interleaved_batch, {0}},
 	        {2, "one by one", plain_single, {0}},
 	        {2, "one by one, the leaf's first lines prefetched", plain_leaf, {0}},
