@@ -122,10 +122,14 @@ static int open_store(kv_db *db, const char *path)
 	return rc ? rc : store_open(&so, &db->store);
 }
 
-static void take_state(kv_db *db)
+static int take_state(kv_db *db)
 {
 	const struct store_state *s = &db->store->state;
 
+	/* The sector that holds it has a checksum, but that can be forged. */
+	if (s->catalog_height > KV_MAX_LEVELS || !s->catalog_root != !s->catalog_height ||
+	    s->catalog_root >> (PAGE_TAG_SHIFT + 16))
+		return status_fail(KV_CORRUPT, "the meta page's catalog makes no sense");
 	db->tip = (struct snapshot){
 	        .txn = s->txn,
 	        .catalog_root = s->catalog_root,
@@ -140,6 +144,7 @@ static void take_state(kv_db *db)
 	db->durable = db->tip.txn;
 	db->next_table = db->tip.next_table;
 	snapshot_publish(&db->snapshots, &db->tip);
+	return KV_OK;
 }
 
 static void free_txn(kv_db *db, kv_txn *txn)
@@ -206,8 +211,7 @@ static int open_parts(kv_db *db, const char *path)
 		return status_fail(KV_NOMEM, "no memory for the write transaction");
 	db->writer->db = db;
 	reclaim_open(&db->reclaim, &db->mem, db->store, &db->snapshots);
-	take_state(db);
-	return KV_OK;
+	return take_state(db);
 }
 
 int kv_open(const char *path, const kv_options *options, kv_db **result)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mmap/prefetch.h"
 #include "mmap/status.h"
 
 #define FIRST_CHUNK ((size_t)4 << 10)
@@ -291,7 +292,7 @@ static int write_run(const struct defer *d, struct defer_pool *pool, struct stor
 
 		if (i + 12 < d->count)
 			for (size_t line = 0; line < 256; line += 64)
-				__builtin_prefetch(d->entries[i + 12].record + line);
+				prefetch_line(d->entries[i + 12].record + line);
 		if (filled + size > READ_BYTES) {
 			rc = store->io->ops->write(store->io, &pool->file, buffer, filled,
 			                           pool->end);
@@ -430,7 +431,7 @@ static int source_next(struct merge *m, struct source *s)
 			s->entry++;
 			if (s->entry + 8 < s->entries_end)
 				for (size_t line = 0; line < 256; line += 64)
-					__builtin_prefetch(s->entry[8].record + line);
+					prefetch_line(s->entry[8].record + line);
 		}
 		return KV_OK;
 	}

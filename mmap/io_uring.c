@@ -13,7 +13,9 @@
  * Whatever the ring cannot do is done by pwritev instead: the rest of a short write, a write that
  * was cancelled because the thread that submitted it has ended, every one after the ring broke. */
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +37,7 @@ struct slot {
 
 struct uring_queue {
 	struct io_uring ring;
+	int fd; /* for the ring alone, see own_descriptor; -1: the file's */
 	struct slot *free_slots;
 	unsigned busy; /* slots under way */
 	struct slot slots[QUEUE_DEPTH];
@@ -53,8 +56,26 @@ static void slot_release(struct uring_queue *queue, struct slot *slot)
 	queue->free_slots = slot;
 }
 
+/* Opens the file anew for the ring. When a process is killed, the kernel takes its time to end what
+ * the ring has under way, and that keeps the open file description, with the lock that it carries:
+ * the next opener would find the database in use. So the ring has a description without a lock.
+ * Returns -1 where there is no /proc. */
+static int own_descriptor(int file_fd)
+{
+	char path[32];
+	int fd, high;
+
+	snprintf(path, sizeof path, "/proc/self/fd/%d", file_fd);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	close(fd);
+	return high;
+}
+
 /* NULL if there is no memory or the kernel refuses. */
-static struct uring_queue *queue_new(const struct mem *mem)
+static struct uring_queue *queue_new(const struct mem *mem, int file_fd)
 {
 	struct uring_queue *queue = mem_resize(mem, NULL, 0, sizeof *queue);
 
@@ -67,6 +88,7 @@ static struct uring_queue *queue_new(const struct mem *mem)
 	/* A child of fork must not even see the ring; if the advice is refused, the check of the
 	 * owner is enough. */
 	(void)io_uring_ring_dontfork(&queue->ring);
+	queue->fd = own_descriptor(file_fd);
 	queue->free_slots = NULL;
 	queue->busy = 0;
 	for (size_t i = 0; i < QUEUE_DEPTH; i++)
@@ -84,6 +106,8 @@ static void queue_free(struct io *io, struct io_file_state *state)
 		io_uring_queue_exit(&queue->ring);
 	else
 		close(queue->ring.ring_fd);
+	if (queue->fd >= 0)
+		close(queue->fd);
 	mem_free(&io->mem, queue, sizeof *queue);
 	state->queue = NULL;
 }
@@ -154,8 +178,8 @@ static bool enqueue(const struct io_file *file, struct slot *slot)
 
 	if (!sqe)
 		return false;
-	io_uring_prep_writev(sqe, file->fd, slot->run.vectors, (unsigned)slot->run.count,
-	                     slot->run.offset);
+	io_uring_prep_writev(sqe, queue->fd >= 0 ? queue->fd : file->fd, slot->run.vectors,
+	                     (unsigned)slot->run.count, slot->run.offset);
 	io_uring_sqe_set_data(sqe, slot);
 	do {
 		submitted = io_uring_submit(&queue->ring);
@@ -219,7 +243,7 @@ static int uring_submit(struct io *io, const struct io_file *file, const struct 
 	if (getpid() != io->owner)
 		return status_fail(KV_FORKED, "%s: written to in a forked child", state->path);
 	if (!state->queue && io->uring) {
-		state->queue = queue_new(&io->mem);
+		state->queue = queue_new(&io->mem, file->fd);
 		if (!state->queue)
 			io->uring = false;
 	}
