@@ -52,14 +52,13 @@ static void set_detail(const char *format, va_list args, const char *reason)
 		snprintf(detail + n, sizeof detail - (size_t)n, ": %s", reason);
 }
 
-int status_fail(int rc, const char *format, ...)
+void status_detail(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	set_detail(format, args, NULL);
 	va_end(args);
-	return rc;
 }
 
 int status_fail_errno(int error, const char *format, ...)

@@ -4,9 +4,11 @@
 
 #include <kv/status.h>
 
-/* Formats the thread's detail and returns rc, so that `return status_fail(KV_CORRUPT, ...)` reads
- * well. Long texts are cut at 511 bytes. */
-int status_fail(int rc, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* status_fail(rc, format, ...) formats the thread's detail and gives rc, which is evaluated twice:
+ * `return status_fail(KV_CORRUPT, ...)` reads well. Long texts are cut at 511 bytes. A macro, so
+ * that compilers and static analysis see that a failure is not zero. */
+#define status_fail(rc, ...) (status_detail(__VA_ARGS__), (rc))
+void status_detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same for a failed system call: adds strerror(error). ENOSPC, EDQUOT and EFBIG become KV_FULL,
  * ENOMEM KV_NOMEM, everything else KV_IO. error is positive. */
