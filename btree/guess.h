@@ -59,7 +59,7 @@ static inline void prefetch_entry(const struct tree *tree, const uint8_t *leaf, 
 /* Heads and children of a branch, guessing that its separators are short and it is full. */
 static inline void prefetch_child(const struct tree *tree, const uint8_t *branch, uint64_t share)
 {
-	uint32_t count = (tree->store->page_size - NODE_HEADER) / (NODE_BRANCH_OVERHEAD + 3);
+	uint64_t count = (tree->store->page_size - NODE_HEADER) / (NODE_BRANCH_OVERHEAD + 3);
 	uint64_t i = share * count >> 16;
 
 	prefetch_lines(branch + NODE_HEADER + 4 * i, -1, 2);

@@ -134,7 +134,7 @@ int catalog_load(kv_txn *txn, struct table_state *state)
 	if (rc < 0)
 		return rc;
 	state_clear(txn, state);
-	if (rc == KV_NOT_FOUND) {
+	if (rc) { /* KV_NOT_FOUND */
 		state->missing = id < txn->next_table ? KV_DROPPED : KV_NO_TABLE;
 		return KV_OK;
 	}

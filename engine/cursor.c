@@ -59,7 +59,7 @@ static bool past_end(const kv_cursor *c, kv_slice key)
 {
 	if (c->prefixed)
 		return key.size < c->from.size ||
-		       (c->from.size && memcmp(key.data, c->from.data, c->from.size));
+		       (c->from.size && memcmp(key.data, c->from.data, c->from.size) != 0);
 	return c->bounded_to && node_compare(key, c->to) >= 0;
 }
 

@@ -70,7 +70,7 @@ int kv_count(kv_txn *txn, kv_table *table, uint64_t *count)
 	int rc = txn_enter_read(txn, table, &state);
 
 	if (!rc && !count)
-		rc = txn_fail(txn, status_fail(KV_INVALID, "kv_count: count is NULL"));
+		return txn_fail(txn, status_fail(KV_INVALID, "kv_count: count is NULL"));
 	if (!rc)
 		*count = state->tree.count;
 	return rc;

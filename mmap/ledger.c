@@ -64,7 +64,7 @@ void ledger_add_run(struct ledger *ledger, const struct run *run)
 {
 	struct run *last = ledger->run_count ? &ledger->runs[ledger->run_count - 1] : NULL;
 
-	assert(ledger->run_count < ledger->run_room);
+	assert(ledger->runs && ledger->run_count < ledger->run_room);
 	if (last && last->first + last->count == run->first)
 		last->count += run->count;
 	else
@@ -121,9 +121,11 @@ static int add_retired(struct store *store, struct ledger *ledger, page_id id, u
 		return KV_OK;
 	}
 	rc = room_for_retired(store, ledger);
-	if (!rc)
-		ledger->retired[ledger->retired_count++] = (struct retired){id, count, birth};
-	return rc;
+	if (rc)
+		return rc;
+	assert(ledger->retired && ledger->retired_count < ledger->retired_room);
+	ledger->retired[ledger->retired_count++] = (struct retired){id, count, birth};
+	return KV_OK;
 }
 
 static int retire_frames(struct store *store, struct ledger *ledger, page_id id, uint64_t count,

@@ -97,6 +97,7 @@ static int grow(struct store *store, uint64_t need)
 		                   "%" PRIu64 " more pages would make the file larger than its "
 		                   "limit of %" PRIu64 " pages of %" PRIu32 " bytes",
 		                   need, store->limit_pages, store->page_size);
+	assert(unit);
 	want = minimum((need + unit - 1) / unit * unit, left);
 	rc = grow_by(store, want);
 	return rc == KV_FULL && want > need ? grow_by(store, need) : rc;
