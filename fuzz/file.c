@@ -13,7 +13,7 @@
 #include "mmap/meta.h"
 #include "mmap/page.h"
 
-#define PAGE 4096u
+#define PAGE ((size_t)4096)
 #define SEEDS 4
 #define MAX_SIZE (128 * PAGE) /* bytes in an input */
 #define MAX_STEPS 3000        /* cursor moves; forged trees can be longer than time */
@@ -99,7 +99,7 @@ static void ask_for_length(int *argc, char ***argv)
 	char **more = calloc((size_t)*argc + 2, sizeof(*more));
 
 	need(more != NULL, "out of memory");
-	snprintf(length, sizeof(length), "-max_len=%u", MAX_SIZE);
+	snprintf(length, sizeof(length), "-max_len=%zu", MAX_SIZE);
 	more[0] = (*argv)[0];
 	more[1] = length;
 	memcpy(more + 2, *argv + 1, (size_t)(*argc - 1) * sizeof(*more));
@@ -372,9 +372,9 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 		memcpy(data, fresh->data, fresh->size);
 		size = fresh->size;
 	}
-	if (size < 3 * PAGE || size > MAX_SIZE || random_number(&state) % 32 == 0)
-		return LLVMFuzzerMutate(data, size, max_size); /* anything at all */
 	pages = size / PAGE;
+	if (pages < 3 || size > MAX_SIZE || random_number(&state) % 32 == 0)
+		return LLVMFuzzerMutate(data, size, max_size); /* anything at all */
 	for (size_t i = 0; i < pages; i++)
 		memcpy(old + i * 8, data + i * PAGE, 8);
 	memset(changed, 0, sizeof(changed));

@@ -8,7 +8,7 @@
 #include "mmap/io.h"
 #include "tests/support.h"
 
-enum { IO_PAGE = 4096 }; /* bytes */
+#define IO_PAGE ((size_t)4096) /* bytes */
 
 struct io_fixture {
 	struct temp_dir dir;

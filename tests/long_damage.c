@@ -395,7 +395,7 @@ int main(int argc, char **argv)
 	test.desks = mmap(NULL, WORKERS * sizeof(*test.desks), PROT_READ | PROT_WRITE,
 	                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (test.desks == MAP_FAILED)
-		return 2;
+		exit(2);
 	printf("damage test: a file of %zu bytes, %llu cases\n", test.size,
 	       (unsigned long long)test.count);
 	fflush(stdout);

@@ -225,7 +225,7 @@ int main(int argc, char **argv)
 	options_parse(argc, argv, specs);
 	run = calloc(1, sizeof(*run));
 	if (!run || !settings.segments)
-		return 2;
+		exit(2);
 	run->seed = settings.seed;
 	printf("model test: seed %llu, %llu operations in %llu segments\n",
 	       (unsigned long long)settings.seed, (unsigned long long)settings.ops,

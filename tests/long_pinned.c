@@ -87,7 +87,7 @@ static void look_back(const struct test *test, kv_txn *reader)
 	must(kv_cursor_open(reader, test->table, &cursor), "kv_cursor_open");
 	while (kv_cursor_next(&cursor) == KV_OK) {
 		if (cursor.value.size != VALUE_SIZE ||
-		    memcmp(cursor.value.data, expected, VALUE_SIZE)) {
+		    memcmp(cursor.value.data, expected, VALUE_SIZE) != 0) {
 			fprintf(stderr, "pinned reader: sees a newer value\n");
 			exit(1);
 		}

@@ -115,7 +115,7 @@ int flush_pages(struct store_fixture *f, unsigned fill, size_t count, page_id *i
 
 page_id write_page(struct store_fixture *f, unsigned fill)
 {
-	page_id id;
+	page_id id = PAGE_NONE;
 
 	assert_status(flush_pages(f, fill, 1, &id), KV_OK);
 	return id;

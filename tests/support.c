@@ -32,7 +32,7 @@ void temp_dir_remove(const struct temp_dir *dir)
 	struct dirent *entry;
 
 	while (list && (entry = readdir(list)))
-		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			unlinkat(dirfd(list), entry->d_name, 0);
 	if (list)
 		closedir(list);
@@ -90,7 +90,8 @@ void options_parse(int argc, char **argv, const struct option_spec *specs)
 
 		if (!strcmp(argv[i], "--help"))
 			usage(argv[0], specs, 0);
-		while (spec->name && (strncmp(argv[i], "--", 2) || strcmp(argv[i] + 2, spec->name)))
+		while (spec->name &&
+		       (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i] + 2, spec->name) != 0))
 			spec++;
 		if (!spec->name || !option_set(spec, argv[i + 1]))
 			usage(argv[0], specs, 2);

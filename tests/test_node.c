@@ -306,9 +306,7 @@ static void run(struct random *random, uint32_t page_size, uint8_t type, enum ke
 
 		if (random_one_in(random, 300))
 			shrinking = !shrinking;
-		if (random_one_in(random, shrinking ? 3 : 200) || !model->count)
-			put(model, random, kv_bytes(buffer, size));
-		else if (shrinking && model->count)
+		if (shrinking && model->count && !random_one_in(random, 3))
 			remove_some(model, random);
 		else
 			put(model, random, kv_bytes(buffer, size));

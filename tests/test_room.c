@@ -39,7 +39,7 @@ static void the_size_limit_leaves_a_reserve(void **state)
 	page_id id;
 	int rc;
 
-	f->options.size_limit = 200 * 4096;
+	f->options.size_limit = UINT64_C(200) * 4096;
 	open_ok(f);
 	do {
 		rc = flush_pages(f, 0, 1, &id);
@@ -62,7 +62,7 @@ static void room_can_be_made_for_a_later_checkpoint(void **state)
 	struct store_fixture *f = *state;
 	page_id ids[150];
 
-	f->options.size_limit = 200 * 4096;
+	f->options.size_limit = UINT64_C(200) * 4096;
 	open_ok(f);
 	assert_status(store_ensure_usable(f->store, 150, false), KV_OK);
 	assert_status(store_ensure_usable(f->store, 190, false), KV_FULL);

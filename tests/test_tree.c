@@ -107,7 +107,7 @@ static void next_transaction(struct pair *pair, bool write_back)
 static uint32_t value_size(struct random *random, uint32_t page_size)
 {
 	switch (random_below(random, 40)) {
-	case 0: return (uint32_t)random_below(random, 4 * page_size);
+	case 0: return (uint32_t)random_below(random, (uint64_t)4 * page_size);
 	case 1: return (uint32_t)random_below(random, page_size / 2);
 	case 2: return 0;
 	default: return (uint32_t)random_below(random, 200);

@@ -15,7 +15,7 @@
 #include "bench/layout/interleaved.h"
 #include "bench/layout/plain.h"
 
-#define KEY 24u
+#define KEY ((size_t)24)
 #define VALUE 150u
 #define BATCH 32u
 #define GETS 1000000u
