@@ -24,8 +24,8 @@ static const uint8_t *sibling(const struct tree *tree, const struct tree_level *
 	return store_trusted(tree->store, id) ? store_at(tree->store, id) : NULL;
 }
 
-/* Asks for what path_prefetch_sibling reads later: the neighbour's header, and its slots where those
- * of this leaf are, for neighbours are alike. */
+/* Asks for what path_prefetch_sibling reads later: the neighbour's header, and its slots where
+ * those of this leaf are, for neighbours are alike. */
 static void prefetch_sibling_slots(const struct tree *tree, const struct tree_level *path,
                                    bool back)
 {
@@ -126,7 +126,7 @@ static int descend_key(const struct tree *tree, struct tree_level *path, kv_slic
 	}
 }
 
-/* Moves to the neighbouring leaf, empty or not. KV_NOT_FOUND, with path untouched, if there is none. */
+/* Moves to the neighbouring leaf, empty or not. KV_NOT_FOUND, with path untouched: none there. */
 static int step_any_leaf(const struct tree *tree, struct tree_level *path, bool back)
 {
 	uint32_t level = 1;

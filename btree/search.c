@@ -157,8 +157,8 @@ uint32_t node_lower_bound(const uint8_t *leaf, kv_slice key, bool *equal)
 	return i + (c < 0);
 }
 
-/* Asks for an entry of some 200 bytes at once: else its further lines are waited for one by one, after
- * the comparison of the key. */
+/* Asks for an entry of some 200 bytes at once: else its further lines are waited for one by one,
+ * after the comparison of the key. */
 static inline void prefetch_entry(const uint8_t *leaf, uint32_t i)
 {
 	const uint8_t *entry = leaf + node_slots(leaf)[i];

@@ -134,8 +134,8 @@ static int follows_tree(const struct table_state *state, bool *follows)
 	return KV_OK;
 }
 
-/* Operations in key order that continue the tree are appended to it this soon, while they are in the
- * processor's cache. */
+/* Operations in key order that continue the tree are appended to it this soon, while they are in
+ * the processor's cache. */
 #define EAGER_BYTES ((size_t)8 << 20)
 
 static bool may_follow(const struct defer *defer)
