@@ -12,6 +12,7 @@
  *
  * Whatever the ring cannot do is done by pwritev instead: the rest of a short write, a write that
  * was cancelled because the thread that submitted it has ended, every one after the ring broke. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -197,8 +198,10 @@ static size_t queue_run(struct io *io, const struct io_file *file, const struct 
 {
 	struct uring_queue *queue = file->state->queue;
 	struct slot *slot = queue->free_slots;
-	size_t taken = io_run_gather(&slot->run, slot->vectors, SLOT_VECTORS, writes, count);
+	size_t taken;
 
+	assert(slot);
+	taken = io_run_gather(&slot->run, slot->vectors, SLOT_VECTORS, writes, count);
 	if (slot->run.size == 0)
 		return taken;
 	queue->free_slots = slot->next_free;
