@@ -38,14 +38,14 @@ struct defer {
 	struct defer_entry *entries;
 	size_t count, room;
 	bool unsorted;
-	bool scattered;             /* what is in memory does not continue the tree */
+	bool scattered;         /* what is in memory does not continue the tree */
 	struct defer_run *runs; /* oldest first */
 	size_t run_count, run_room;
 };
 
 /* What the tables of one transaction share. */
 struct defer_pool {
-	size_t bytes; /* of memory in all its tables */
+	size_t bytes;              /* of memory in all its tables */
 	struct defer_chunk *spare; /* chunks to be used again */
 	struct io_file file;
 	bool has_file;
