@@ -1,9 +1,4 @@
-/* Transactions: begin, the door that every call comes through, commit, abort.
- *
- * A writer's commit, top to bottom: apply what was deferred; write the changed tables' records to
- * the catalog; then, for KV_IMMEDIATE, a checkpoint of the new state (there is no log yet), else
- * publishing alone. Until it is published nobody has seen any of it, so an abort at any point is
- * giving back what the ledger took. */
+/* Transactions: the door that every call comes through, and begin. Their end is in commit.c. */
 #include "engine/engine.h"
 
 #include <string.h>
