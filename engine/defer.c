@@ -22,8 +22,8 @@ kv_slice defer_first(const struct defer *d)
 
 /* ---- collecting ---------------------------------------------------------------------------- */
 
-/* A chunk with room for size bytes: a used one if it is large enough, else a new one. Chunks double:
- * a small transaction stays small, and never is half of the memory unused. */
+/* A chunk with room for size bytes: a used one if it is large enough, else a new one. Chunks
+ * double: a small transaction stays small, and never is half of the memory unused. */
 static struct defer_chunk *chunk_new(const struct defer *d, struct defer_pool *pool,
                                      const struct mem *mem, size_t size)
 {
