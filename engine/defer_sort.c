@@ -1,5 +1,5 @@
 /* Sorting deferred writes: stable, for the last call on a key wins. Large buffers are radix sorted
- * by the top bits of their heads; what these leave undecided is merge sorted, as small buffers are. */
+ * by the top bits of their heads; what is undecided then is merge sorted, like small buffers. */
 #include "engine/defer_inner.h"
 #include "mmap/status.h"
 
