@@ -15,9 +15,8 @@
  *
  * Errors: see kv/status.h. The first error inside a transaction sticks: later calls on it, and
  * kv_commit, return it again, and kv_commit aborts. KV_NOT_FOUND and KV_EXISTS are not errors, and
- * arguments refused at the door (KV_INVALID, KV_TOO_BIG, KV_READ_ONLY, KV_ORDER, KV_NO_TABLE,
- * KV_DROPPED) stick as well in a writer, so that a loop of unchecked puts can be checked once, at
- * the commit. */
+ * arguments refused at the door (KV_INVALID, KV_TOO_BIG, KV_READ_ONLY, KV_ORDER, KV_DROPPED) stick
+ * as well in a writer, so that a loop of unchecked puts can be checked once, at the commit. */
 #ifndef KV_KV_H
 #define KV_KV_H
 
@@ -73,9 +72,10 @@ typedef struct kv_options {
 	uint32_t durability; /* enum kv_durability for kv_begin; default KV_IMMEDIATE */
 	uint64_t size_limit; /* bytes of file beyond which writes get KV_FULL; default: none */
 	uint64_t map_size;   /* bytes of address space reserved for the file, halved until it
-	                            succeeds; also the limit of growth; default 1 TiB */
+	                        succeeds; also the limit of growth; default: up to 1 TiB, less in
+	                        a process with many databases, at least four times the file */
 	uint64_t arena_size; /* bytes of changed pages kept in memory before a checkpoint or a
-	                            spill; default 256 MiB, at least 1 MiB */
+	                        spill; default 256 MiB, at least 1 MiB and 64 pages */
 	uint64_t batch_size; /* bytes of deferred writes that a transaction collects in memory
 	                            before they are sorted and set aside; default 64 MiB */
 	uint64_t idle_ms;    /* milliseconds without writes after which memory is given back to the
@@ -129,7 +129,7 @@ int kv_info_get(kv_db *db, kv_info *info);
 int kv_sync(kv_db *db);
 
 /* Checkpoint: writes all changed pages to the file, durably, and empties the arena. For now the
- * same as kv_sync, save that it also runs when nothing is waiting to be durable. */
+ * same as kv_sync. */
 int kv_checkpoint(kv_db *db);
 
 /* ---- transactions -------------------------------------------------------------------------- */
@@ -178,8 +178,8 @@ int kv_view(kv_db *db, int (*fn)(kv_txn *txn, void *arg), void *arg);
 
 /* Finds a table by name; with KV_CREATE and a writer, makes it if it is missing. The handle stands
  * for the table itself: it follows renames, and gives KV_DROPPED after a drop (KV_NO_TABLE in
- * snapshots older than the table). KV_NO_TABLE if there is none; KV_READ_ONLY when a reader would
- * have to create it. */
+ * snapshots older than the table). KV_NO_TABLE if there is none, which does not stick; KV_READ_ONLY
+ * when a reader would have to create it. */
 int kv_table_open(kv_txn *txn, const char *name, unsigned flags, kv_table **table);
 
 /* Renames; KV_EXISTS if a table has the new name. Writer only. */
