@@ -44,15 +44,25 @@ static int apply_one(struct tree *tree, const struct tree_op *op)
 	return rc < 0 ? rc : KV_OK;
 }
 
+/* A spill is worth it only if this tree has taken some frames since the last one: others may hold
+ * the rest. The arena has a reserve. */
+static bool should_spill(const struct arena *arena, const struct ledger *ledger, uint64_t before)
+{
+	return arena->used >= ledger->spill_at && arena->used >= before + arena->limit / 16;
+}
+
 static int apply_each(struct rebuild *r)
 {
 	const struct arena *arena = &r->tree->store->arena;
+	uint64_t before = arena->used;
 	int rc = KV_OK;
 
 	while (!rc && r->has_op) {
 		rc = apply_one(r->tree, &r->op);
-		if (!rc && arena->used >= r->tree->ledger->spill_at)
+		if (!rc && should_spill(arena, r->tree->ledger, before)) {
 			rc = tree_spill(r->tree);
+			before = arena->used;
+		}
 		if (!rc)
 			rc = next_op(r);
 	}

@@ -85,7 +85,7 @@ static const char *check_leaf_entry(const uint8_t *leaf, uint32_t page_size, uin
 		if (value_size != sizeof(large))
 			return "bad reference to a large value";
 		memcpy(&large, leaf + slot + 4 + key_size, sizeof(large));
-		if (!large.size)
+		if (!large.size || large.birth > h->birth)
 			return "bad reference to a large value";
 	}
 	return NULL;

@@ -140,6 +140,21 @@ static int step_any_leaf(const struct tree *tree, struct tree_level *path, bool 
 	                    back);
 }
 
+/* Keys must rise from leaf to leaf and within each, or a damaged file could lead in circles, or along
+ * the same pages again and again. from: the leaf that the step began in; it may be empty. */
+static bool follows(const uint8_t *from, const uint8_t *to, bool back)
+{
+	kv_slice first = node_key(to, 0), last = node_key(to, node_count(to) - 1);
+	uint32_t count = node_count(from);
+
+	if (node_compare(first, last) > 0)
+		return false;
+	if (!count)
+		return true;
+	return back ? node_compare(last, node_key(from, 0)) < 0
+	            : node_compare(node_key(from, count - 1), first) < 0;
+}
+
 int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back)
 {
 	struct tree_level moved[KV_MAX_LEVELS];
@@ -151,6 +166,8 @@ int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back)
 		rc = step_any_leaf(tree, moved, back);
 		if (rc)
 			return rc;
+		if (moved->count && !follows(path->page, moved->page, back))
+			return status_fail(KV_CORRUPT, "keys are out of order from leaf to leaf");
 		if (moved->count) {
 			memcpy(path, moved, size);
 			prefetch_edge(path->page, back);

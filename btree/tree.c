@@ -17,6 +17,24 @@ static bool children_in_file(const uint8_t *branch)
 	return true;
 }
 
+/* So are the roots that a leaf of a catalog holds, in the first word of each value. Other values
+ * there (ids of tables) are as small. */
+static bool roots_in_file(const uint8_t *leaf)
+{
+	for (uint32_t i = 0; i < node_count(leaf); i++) {
+		bool large;
+		kv_slice value = node_value(leaf, i, &large);
+		page_id root;
+
+		if (large || value.size < sizeof(root))
+			return false;
+		memcpy(&root, value.data, sizeof(root));
+		if (root >> (PAGE_TAG_SHIFT + 16))
+			return false;
+	}
+	return true;
+}
+
 static int load_file_page(const struct tree *tree, page_id id)
 {
 	unsigned long long number = page_number(id);
@@ -33,6 +51,9 @@ static int load_file_page(const struct tree *tree, page_id id)
 		return status_fail(KV_CORRUPT, "page %llu: %s", number, what);
 	if (node_is_branch(page) && !children_in_file(page))
 		return status_fail(KV_CORRUPT, "page %llu: a child that is not a page of the file",
+		                   number);
+	if (page_header_of(page)->type == PAGE_CATALOG && !roots_in_file(page))
+		return status_fail(KV_CORRUPT, "page %llu: a root that is not a page of the file",
 		                   number);
 	store_trust(tree->store, id);
 	return KV_OK;

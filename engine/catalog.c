@@ -133,6 +133,9 @@ int catalog_load(kv_txn *txn, struct table_state *state)
 
 	if (rc < 0)
 		return rc;
+	if (!rc && record.empty_since > txn->id)
+		return status_fail(KV_CORRUPT, "table %llu is younger than the database",
+		                   (unsigned long long)id);
 	state_clear(txn, state);
 	if (rc) { /* KV_NOT_FOUND */
 		state->missing = id < txn->next_table ? KV_DROPPED : KV_NO_TABLE;

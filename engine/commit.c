@@ -149,7 +149,8 @@ static int commit_writer(kv_txn *txn)
 	if (rc)
 		return rc;
 	durable = (txn->durability == KV_IMMEDIATE || has_spilled(txn)) && !db->store->in_memory;
-	if (!txn->catalog.generation && !txn->ledger.retired_count && !txn->ledger.frame_count)
+	if (!txn->catalog.generation && !txn->ledger.retired_count && !txn->ledger.frame_count &&
+	    !txn->ledger.run_count)
 		return durable ? checkpoint_tip(db) : KV_OK; /* nothing was written */
 	rc = note_dirty(txn);
 	if (rc)

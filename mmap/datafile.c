@@ -38,21 +38,24 @@ static int check_still_missing(struct store *store)
 	return store->empty.fd >= 0 && size == 0 ? KV_OK : KV_EXISTS;
 }
 
+/* What the name of a file that is being created ends in: nobody's file is called that. */
+#define CREATING ".kv-creating"
+
 /* Begins a new file under a name of its own, so that what a crash leaves behind cannot be taken for
  * a database; the next creation clears it away. Whoever holds the lock of the file of that name is
  * the one creator. */
 static int begin_creation(struct store *store, const struct store_options *options)
 {
-	size_t bytes = strlen(options->path) + sizeof "-new";
+	size_t bytes = strlen(options->path) + sizeof CREATING;
 	struct io *io = store->io;
 	int rc;
 
 	store->creating = mem_new(&store->mem, bytes);
 	if (!store->creating)
 		return status_fail(KV_NOMEM, "no memory for a path");
-	memcpy(store->creating, options->path, bytes - sizeof "-new");
-	memcpy(store->creating + bytes - sizeof "-new", "-new", sizeof "-new");
-	rc = open_and_lock(store, store->creating, IO_READ | IO_WRITE | IO_CREATE,
+	memcpy(store->creating, options->path, bytes - sizeof CREATING);
+	memcpy(store->creating + bytes - sizeof CREATING, CREATING, sizeof CREATING);
+	rc = open_and_lock(store, store->creating, IO_READ | IO_WRITE | IO_CREATE | IO_NO_FOLLOW,
 	                   options->file_mode, &store->file);
 	if (!rc)
 		rc = check_still_missing(store);

@@ -113,6 +113,30 @@ void store_flush_close(struct store *store)
 	store->images = NULL;
 }
 
+/* A large flush has its batches written to the disk while it goes on; a small one is over soon. */
+#define WRITE_OUT_BATCHES 4
+
+/* The batch that was submitted last is in the page cache now. */
+static void write_out(struct store_flush *flush)
+{
+	struct store *store = flush->store;
+
+	if (flush->batch_size && flush->written > WRITE_OUT_BATCHES * flush->write_room &&
+	    !store->in_memory)
+		store->io->ops->write_out(store->io, &store->file, flush->batch_offset,
+		                          flush->batch_size);
+}
+
+static void note_batch(struct store_flush *flush)
+{
+	const struct io_write *first = flush->writes, *last = first + flush->write_count - 1;
+	uint64_t size = last->offset + last->size - first->offset;
+
+	flush->batch_offset = first->offset;
+	flush->batch_size = size == (uint64_t)flush->write_count << flush->store->page_shift ? size
+	                                                                                     : 0;
+}
+
 /* Starts to write what is queued, after waiting for the other half, which is then free again. */
 static int push(struct store_flush *flush)
 {
@@ -122,8 +146,11 @@ static int push(struct store_flush *flush)
 
 	if (!rc)
 		rc = io->ops->flush(io, &store->file);
-	if (!rc)
+	if (!rc) {
+		write_out(flush);
+		note_batch(flush);
 		rc = io->ops->submit(io, &store->file, flush->writes, flush->write_count);
+	}
 	flush->write_count = 0;
 	flush->half ^= 1;
 	flush->image_next = 0;

@@ -27,6 +27,7 @@ enum io_open_flags {
 	IO_WRITE = 1 << 1,
 	IO_CREATE = 1 << 2,    /* with mode; O_CREAT */
 	IO_EXCLUSIVE = 1 << 3, /* O_EXCL */
+	IO_NO_FOLLOW = 1 << 6, /* O_NOFOLLOW: KV_IO for a symbolic link */
 	IO_TEMPORARY = 1 << 4, /* path is a directory; a nameless file in it, gone when closed */
 	IO_MEMORY = 1 << 5,    /* memfd_create; path, which may be NULL, is its name for /proc */
 };
@@ -76,6 +77,10 @@ struct io_ops {
 	              size_t count);
 	/* Waits until all submitted writes of the file are done (not: durable). */
 	int (*flush)(struct io *io, const struct io_file *file);
+	/* Asks the system to begin writing this range of the page cache to the disk, so that less is
+	 * left for sync to wait for. A hint: no error, nothing is durable, nothing is recorded. */
+	void (*write_out)(struct io *io, const struct io_file *file, uint64_t offset,
+	                  uint64_t size);
 	/* fdatasync. Covers submitted writes only after flush. */
 	int (*sync)(struct io *io, const struct io_file *file);
 	/* Makes the directory entry of the file at path durable, or its absence. */

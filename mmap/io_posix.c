@@ -41,6 +41,8 @@ static int open_named(const char *path, unsigned flags, unsigned mode)
 		how |= O_CREAT;
 	if (flags & IO_EXCLUSIVE)
 		how |= O_EXCL;
+	if (flags & IO_NO_FOLLOW)
+		how |= O_NOFOLLOW;
 	return open_retrying(path, how, mode);
 }
 
@@ -301,6 +303,13 @@ static int posix_sync(struct io *io, const struct io_file *file)
 	return failed ? status_fail_errno(errno, "%s: fdatasync", file->state->path) : KV_OK;
 }
 
+static void posix_write_out(struct io *io, const struct io_file *file, uint64_t offset,
+                            uint64_t size)
+{
+	(void)io;
+	(void)sync_file_range(file->fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+}
+
 static int grow_to(int fd, uint64_t size)
 {
 	struct stat status;
@@ -432,6 +441,7 @@ const struct io_ops io_posix_ops = {
         .write = posix_write,
         .submit = posix_submit,
         .flush = posix_flush,
+        .write_out = posix_write_out,
         .sync = posix_sync,
         .sync_directory = posix_sync_directory,
         .allocate = posix_allocate,

@@ -460,6 +460,15 @@ static void record_free(struct io *io)
 	free(recorder);
 }
 
+static void record_write_out(struct io *io, const struct io_file *file, uint64_t offset,
+                             uint64_t size)
+{
+	(void)io;
+	(void)file;
+	(void)offset;
+	(void)size;
+}
+
 static const struct io_ops record_ops = {
         .open = record_open,
         .close = record_close,
@@ -468,6 +477,7 @@ static const struct io_ops record_ops = {
         .write = record_write,
         .submit = record_submit,
         .flush = record_flush,
+        .write_out = record_write_out,
         .sync = record_sync,
         .sync_directory = record_sync_directory,
         .allocate = record_allocate,

@@ -85,6 +85,7 @@ static bool is_sensible(const struct meta *meta)
 {
 	return is_page_size(meta->page_size) && meta->database_id != 0 &&
 	       (meta->condition == META_CLEAN || meta->condition == META_OPEN) &&
+	       ((meta->txn | meta->sequence | meta->next_table) >> 62) == 0 &&
 	       meta->file_pages > 2 && meta->map_bits % 64 == 0 &&
 	       meta->map_bits <= (meta->page_size - sizeof(struct page_header)) * 8 &&
 	       meta->file_pages <= space_limit(meta->page_size, meta->map_bits) &&

@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#define LARGE_FLUSH 1024 /* pages for which it is worth growing the file */
+#define GROW_AT_ONCE 8192
+
 #define MIB ((uint64_t)1 << 20)
 
 /* Pages that a new file has at the least: meta pages, a root and a map page, a small tree. */
@@ -158,6 +161,20 @@ int store_ensure_usable(struct store *store, uint64_t pages, bool reserve)
 	return rc ? rc : grow(store, need - usable);
 }
 
+/* Single free pages all over the file make a large flush slow, and what it writes is read slowly
+ * after. Rather than fill them it may grow the file, as long as that is little larger than what is
+ * live in it. Failing to grow is no error: there are pages. */
+static void avoid_scatter(struct store *store, struct space_search *search, uint64_t count)
+{
+	uint64_t live = store->space.pages - store->space.tip_count;
+	uint64_t more = minimum(count, GROW_AT_ONCE);
+
+	if (!space_search_is_short(search) || count < LARGE_FLUSH ||
+	    store->space.pages + more > live + live / 2 || grow(store, more))
+		return;
+	*search = (struct space_search){0};
+}
+
 int store_take_run(struct store *store, struct space_search *search, uint64_t count,
                    uint64_t before, bool reserve, struct run *run)
 {
@@ -174,6 +191,8 @@ int store_take_run(struct store *store, struct space_search *search, uint64_t co
 			return rc;
 		usable = store->space.usable_count;
 	}
+	avoid_scatter(store, search, count);
+	usable = store->space.usable_count;
 	if (!space_find_long(&store->space, search, minimum(count, usable - keep), run)) {
 		/* Pages below where the search stands have become usable meanwhile. */
 		*search = (struct space_search){0};
@@ -211,7 +230,8 @@ void store_plan_cut(struct store *store)
 {
 	struct space *space = &store->space;
 	uint64_t slack = 2 * growth_unit(store) + reserve_pages(store);
-	uint64_t end = space_end(space) + slack;
+	/* With the slack a map page may be needed again that space_end could do without. */
+	uint64_t end = space_with_pairs(space, space_end(space) + slack);
 
 	/* Not for a little, or the file would be cut and grown again all the time. */
 	if (end >= space->pages || space->pages - end < space->pages / 8 + slack)

@@ -92,6 +92,12 @@ struct space_search {
 	uint64_t position; /* no such run begins below */
 };
 
+/* Has the search come down to runs of any length? */
+static inline bool space_search_is_short(const struct space_search *search)
+{
+	return search->want == 1;
+}
+
 /* Finds a run of at most count usable pages, to be taken before the next call: one of at least
  * min(count, 512) if there is such a run, or else of at least 16, or else any. Over one search,
  * runs come lowest first within each of these classes, and the map is gone through at most three
@@ -140,7 +146,11 @@ void space_written(struct space *space);
  * would not be needed any more. */
 uint64_t space_end(const struct space *space);
 
-/* Cuts the map to that many pages, from space_end, before it is written. space_written makes the
+/* The least number of pages, at least this many, that holds the pairs of all the map pages that such
+ * a file has. */
+uint64_t space_with_pairs(const struct space *space, uint64_t pages);
+
+/* Cuts the map to that many pages, from space_with_pairs, before it is written. space_written makes the
  * pairs usable that are not needed any more. */
 void space_shrink(struct space *space, uint64_t pages);
 

@@ -392,6 +392,29 @@ uint64_t space_end(const struct space *space)
 	return end;
 }
 
+static uint64_t pair_end(uint64_t entry)
+{
+	return page_number(entry) ? page_number(entry) + 2 : 0;
+}
+
+uint64_t space_with_pairs(const struct space *space, uint64_t pages)
+{
+	uint64_t end = pages, before;
+
+	do {
+		size_t map_pages = (size_t)((end + space->bits - 1) / space->bits);
+
+		before = end;
+		for (size_t k = 0; k < map_pages && k < space->map_pages; k++)
+			if (pair_end(space->entries[k]) > end)
+				end = pair_end(space->entries[k]);
+		for (size_t r = 0; r < root_count(space, map_pages); r++)
+			if (pair_end(space->roots[r]) > end)
+				end = pair_end(space->roots[r]);
+	} while (end != before);
+	return end;
+}
+
 /* The pages of a pair that is not needed any more are free in tip, but not usable before
  * space_written: the state on disk needs them. */
 static void drop_pair(struct space *space, uint64_t entry)

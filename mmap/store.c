@@ -69,6 +69,7 @@ static void adopt_meta(struct store *store)
 	store->page_size = meta->page_size;
 	store->page_shift = (uint32_t)__builtin_ctz(meta->page_size);
 	store->database_id = meta->database_id;
+	store->opened_txn = meta->txn;
 	store->state = (struct store_state){
 	        .txn = meta->txn,
 	        .catalog_root = meta->catalog_root,
@@ -84,7 +85,7 @@ static uint64_t minimum(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Reserves address space: the mapping, the bitmaps, and (unless read-only) the arena. */
+/* Reserves address space: the mapping, the bitmaps, and the arena. */
 static int reserve_memory(struct store *store, const struct store_options *options)
 {
 	uint64_t need = store->meta.file_pages << store->page_shift;

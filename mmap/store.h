@@ -64,6 +64,7 @@ struct store {
 	struct arena arena;
 	struct space space;
 	struct store_state state; /* as of the last durable checkpoint */
+	uint64_t opened_txn;      /* the same when it was opened: no page in the file is younger */
 	struct meta meta;         /* the newest meta page, as on disk */
 	uint64_t map_pages;       /* pages that the mapping has room for */
 	uint64_t limit_pages;     /* pages that the file may have (size limit, map, format) */
@@ -201,8 +202,10 @@ struct store_flush {
 	uint32_t half, image_next;
 	struct io_write *writes; /* of the half being filled */
 	size_t write_count, write_room;
-	uint64_t written; /* pages in all */
-	int failed;       /* first error of a write */
+	uint64_t written;                  /* pages in all */
+	uint64_t batch_offset, batch_size; /* in the file, of the batch under way; size 0: it is not
+	                                      in one piece */
+	int failed;                        /* first error of a write */
 };
 int store_flush_begin(struct store *store, struct store_flush *flush, struct ledger *ledger,
                       uint64_t expected);

@@ -100,7 +100,7 @@ static void a_failing_creation_removes_its_traces(void **state)
 	char path[SUPPORT_PATH + 64];
 
 	assert_status(try_open(f, &full), KV_FULL);
-	snprintf(path, sizeof path, "%s-new", f->dir.file);
+	snprintf(path, sizeof path, "%s.kv-creating", f->dir.file);
 	assert_int_equal(access(f->dir.file, F_OK), -1);
 	assert_int_equal(access(path, F_OK), -1);
 }
@@ -130,7 +130,7 @@ static void two_creators_cannot_meet(void **state)
 	struct io_file file;
 	struct io *io;
 
-	snprintf(path, sizeof path, "%s-new", f->dir.file);
+	snprintf(path, sizeof path, "%s.kv-creating", f->dir.file);
 	assert_int_equal(io_posix_new(&f->options.mem, &io), KV_OK);
 	assert_int_equal(io->ops->open(io, path, IO_READ | IO_WRITE | IO_CREATE, 0600, &file),
 	                 KV_OK);
@@ -139,6 +139,41 @@ static void two_creators_cannot_meet(void **state)
 	io->ops->close(io, &file);
 	io->ops->free(io);
 	open_ok(f);
+}
+
+static void creating_leaves_a_file_with_new_behind_its_name_alone(void **state)
+{
+	struct store_fixture *f = *state;
+	char path[SUPPORT_PATH + 64];
+	unsigned char *data;
+	size_t size;
+
+	snprintf(path, sizeof path, "%s-new", f->dir.file);
+	file_write(path, "mine", 4);
+	open_ok(f);
+	data = file_read(path, &size);
+	assert_int_equal(size, 4);
+	assert_memory_equal(data, "mine", 4);
+	free(data);
+}
+
+static void creating_does_not_follow_a_symbolic_link(void **state)
+{
+	struct store_fixture *f = *state;
+	char path[SUPPORT_PATH + 64], target[SUPPORT_PATH + 64];
+	unsigned char *data;
+	size_t size;
+
+	snprintf(path, sizeof path, "%s.kv-creating", f->dir.file);
+	snprintf(target, sizeof target, "%s/target", f->dir.path);
+	file_write(target, "precious", 8);
+	assert_int_equal(symlink(target, path), 0);
+	assert_status(try_open(f, NULL), KV_IO);
+	assert_int_equal(access(f->dir.file, F_OK), -1);
+	data = file_read(target, &size);
+	assert_int_equal(size, 8);
+	assert_memory_equal(data, "precious", 8);
+	free(data);
 }
 
 static void existing_only_means_no_creation(void **state)
@@ -556,6 +591,8 @@ int main(void)
 	        store_test(a_failing_creation_removes_its_traces),
 	        store_test(the_directory_entry_is_durable_before_opening_returns),
 	        store_test(two_creators_cannot_meet),
+	        store_test(creating_leaves_a_file_with_new_behind_its_name_alone),
+	        store_test(creating_does_not_follow_a_symbolic_link),
 	        store_test(existing_only_means_no_creation),
 	        store_test(an_empty_file_becomes_a_database_on_demand_only),
 	        store_test(the_mapping_halves_until_it_fits),

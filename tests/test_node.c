@@ -201,8 +201,10 @@ static kv_slice random_value(const struct model *model, struct random *random, s
 		size /= 2;
 	memset(buffer, (int)random_below(random, 255) + 1, model->page_size);
 	*large = model->type == PAGE_LEAF && random_one_in(random, 20);
-	if (*large)
+	if (*large) { /* no older than the page */
 		size = sizeof(struct node_large);
+		memset(buffer + offsetof(struct node_large, birth), 0, sizeof(uint64_t));
+	}
 	return kv_bytes(buffer, size);
 }
 
