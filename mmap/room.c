@@ -162,11 +162,11 @@ int store_ensure_usable(struct store *store, uint64_t pages, bool reserve)
 }
 
 /* Single free pages all over the file make a large flush slow, and what it writes is read slowly
- * after. Rather than fill them it may grow the file, as long as that is little larger than what is
- * live in it. Failing to grow is no error: there are pages. */
+ * after. Rather than fill them it may grow the file, as long as that stays within one and a half
+ * times what will be live in it. Failing to grow is no error: there are pages. */
 static void avoid_scatter(struct store *store, struct space_search *search, uint64_t count)
 {
-	uint64_t live = store->space.pages - store->space.tip_count;
+	uint64_t live = store->space.pages - store->space.tip_count + count;
 	uint64_t more = minimum(count, GROW_AT_ONCE);
 
 	if (!space_search_is_short(search) || count < LARGE_FLUSH ||
