@@ -163,6 +163,34 @@ static void a_cut_waits_for_those_who_verify(void **state)
 	assert_true(size_on_disk(f) < size);
 }
 
+/* With room left behind the last page in use, a map page stays whose pair lies behind that room. */
+static void a_cut_keeps_the_pair_of_every_map_page_that_it_keeps(void **state)
+{
+	struct store_fixture *f = *state;
+	uint64_t runs[400], before;
+	size_t n = 0;
+
+	f->options.map_bits = 64;
+	open_ok(f);
+	f->ledger.txn = 2;
+	f->ledger.reserve = true;
+	while (f->store->space.pages < 160 || f->store->space.usable_count) {
+		assert_true(n < 400);
+		assert_status(store_run_new(f->store, &f->ledger, 1, &runs[n++]), KV_OK);
+	}
+	commit_ok(f, PAGE_NONE);
+	for (size_t i = 0; i < n; i++)
+		if (runs[i] > 16)
+			assert_status(store_retire(f->store, &f->ledger, runs[i], 1, 2), KV_OK);
+	commit_ok(f, PAGE_NONE);
+	before = f->store->file_pages;
+	commit_ok(f, PAGE_NONE);
+	assert_true(f->store->file_pages < before);
+	for (size_t k = 0; k < f->store->space.map_pages; k++)
+		assert_true(page_number(f->store->space.entries[k]) + 2 <= f->store->file_pages);
+	reopen(f, true);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -172,6 +200,7 @@ int main(void)
 	        store_test(many_map_pages_survive),
 	        store_test(a_free_tail_is_cut_at_a_checkpoint),
 	        store_test(a_cut_waits_for_those_who_verify),
+	        store_test(a_cut_keeps_the_pair_of_every_map_page_that_it_keeps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
