@@ -140,8 +140,8 @@ static int step_any_leaf(const struct tree *tree, struct tree_level *path, bool 
 	                    back);
 }
 
-/* Keys must rise from leaf to leaf and within each, or a damaged file could lead in circles, or along
- * the same pages again and again. from: the leaf that the step began in; it may be empty. */
+/* Keys must rise from leaf to leaf and within each, or a damaged file could lead in circles, or
+ * along the same pages again and again. from: the leaf that the step began in; it may be empty. */
 static bool follows(const uint8_t *from, const uint8_t *to, bool back)
 {
 	kv_slice first = node_key(to, 0), last = node_key(to, node_count(to) - 1);

@@ -231,13 +231,15 @@ static int begin_reader(kv_db *db, kv_txn **result)
 
 /* The file holds what is live, what readers pin, what the next checkpoint will free, and for a
  * moment both versions of what that writes. Where readers pin much, checkpoints are made small;
- * where much waits for one, it comes. */
+ * where much waits for one, or more than is left to the limit, it comes. */
 static bool space_short(const kv_db *db, uint64_t dirty)
 {
 	const struct reclaim *reclaim = &db->reclaim;
-	uint64_t live = db->store->space.pages - db->store->space.tip_count;
+	const struct space *space = &db->store->space;
+	uint64_t live = space->pages - space->tip_count;
+	uint64_t left = space->usable_count + (db->store->limit_pages - space->pages);
 
-	if (reclaim->undurable_pages > live / 4 + MANY_PAGES)
+	if (reclaim->undurable_pages > live / 4 + MANY_PAGES || reclaim->undurable_pages > left)
 		return true;
 	return dirty >= FEW_FRAMES && reclaim->pinned >= live / 4 &&
 	       reclaim->pinned + dirty > live + live / 10;

@@ -77,8 +77,8 @@ struct io_ops {
 	              size_t count);
 	/* Waits until all submitted writes of the file are done (not: durable). */
 	int (*flush)(struct io *io, const struct io_file *file);
-	/* Asks the system to begin writing this range of the page cache to the disk, so that less is
-	 * left for sync to wait for. A hint: no error, nothing is durable, nothing is recorded. */
+	/* Asks the system to begin writing this range of the page cache to the disk, so that less
+	 * is left for sync to wait for. A hint: no error, nothing durable, nothing recorded. */
 	void (*write_out)(struct io *io, const struct io_file *file, uint64_t offset,
 	                  uint64_t size);
 	/* fdatasync. Covers submitted writes only after flush. */

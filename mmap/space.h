@@ -146,12 +146,12 @@ void space_written(struct space *space);
  * would not be needed any more. */
 uint64_t space_end(const struct space *space);
 
-/* The least number of pages, at least this many, that holds the pairs of all the map pages that such
- * a file has. */
+/* The least number of pages, at least this many, that holds the pairs of all the map pages that
+ * such a file has. */
 uint64_t space_with_pairs(const struct space *space, uint64_t pages);
 
-/* Cuts the map to that many pages, from space_with_pairs, before it is written. space_written makes the
- * pairs usable that are not needed any more. */
+/* Cuts the map to that many pages, from space_with_pairs, before it is written. space_written makes
+ * the pairs usable that are not needed any more. */
 void space_shrink(struct space *space, uint64_t pages);
 
 #endif

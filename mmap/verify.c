@@ -75,8 +75,8 @@ static int verify_one(struct store *store, uint64_t page)
 	if (!is_intact(store, page))
 		return status_fail(KV_CORRUPT, "page %" PRIu64 " is damaged: its checksum is wrong",
 		                   page);
-	/* What this process writes is not verified, so the page was there at the opening. A birth in
-	 * the future would let it be freed while a reader needs it (R1). */
+	/* What this process writes is not verified, so the page was there at the opening. A birth
+	 * in the future would let it be freed while a reader needs it (R1). */
 	if (header_at(store, page)->birth > store->opened_txn)
 		return status_fail(KV_CORRUPT, "page %" PRIu64 " is younger than the database",
 		                   page);
