@@ -5,8 +5,9 @@
  *
  * Threads: a kv_db and a kv_table may be used by any number of threads at once. A kv_txn, and the
  * cursors made from it, may move between threads but be used by one at a time. Readers take no
- * lock, never wait for the writer and never make it wait. There is one write transaction at a time.
- * Nothing may be called from a signal handler. In a forked child every call reports KV_FORKED and
+ * lock, never wait for the writer and never make it wait (kv_table_open takes a mutex for a
+ * moment). There is one write transaction at a time. Nothing may be called from a signal handler.
+ * A thread that writes needs 256 KiB of stack. In a forked child every call reports KV_FORKED and
  * does nothing else; kv_close there releases the child's memory and leaves the file alone.
  *
  * Slices: key and value slices handed out point into the database. In a reader they are valid
