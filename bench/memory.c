@@ -54,8 +54,8 @@ void memory_warm(uint64_t bytes)
 
 	if (bytes > most)
 		bytes = most;
-	/* In blocks of 2 MiB: these are what a guest hands back to its host, and what huge pages and
-	 * large writes to the page cache are made of; small pages come from what is warm anyway. */
+	/* In blocks of 2 MiB: these are what a guest hands back to its host, and what huge pages
+	 * and large writes to the page cache are made of; small pages come from what is warm. */
 	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		harness_fail("cannot map %llu bytes", (unsigned long long)bytes);
