@@ -189,7 +189,6 @@ int store_take_run(struct store *store, struct space_search *search, uint64_t co
 			rc = grow(store, need);
 		if (rc)
 			return rc;
-		usable = store->space.usable_count;
 	}
 	avoid_scatter(store, search, count);
 	usable = store->space.usable_count;
