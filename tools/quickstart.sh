@@ -165,7 +165,7 @@ heading "A range: the first five from one key on, and the last three backwards"
 show scan "$database" "$table" --from "$first" --limit 5
 show scan "$database" "$table" --reverse --limit 3
 
-heading "Counts: of the table, and of a range (no entry is read for it)"
+heading "Counts: of the table, and of a range without its end (no entry is read for it)"
 show count "$database" "$table"
 show count "$database" "$table" --from "$first" --to "$last"
 
