@@ -1,5 +1,6 @@
 /* Room in the file: taking and giving back pages, growing and cutting. */
 #include "mmap/store_inner.h"
+#include "mmap/number.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -11,16 +12,6 @@
 
 /* Pages that a new file has at the least: meta pages, a root and a map page, a small tree. */
 enum { FIRST_PAGES = 8 };
-
-static uint64_t minimum(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t clamp(uint64_t n, uint64_t least, uint64_t most)
-{
-	return n < least ? least : minimum(n, most);
-}
 
 /* Pages by which the file grows at the least: a 64th of it, so that growing is rare. */
 static uint64_t growth_unit(const struct store *store)

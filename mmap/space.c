@@ -5,13 +5,9 @@
 
 #include "mmap/page.h"
 #include "mmap/status.h"
+#include "mmap/number.h"
 
 enum { LONG_RUN = 512, MIDDLE_RUN = 16 };
-
-static uint64_t minimum(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
 
 static uint64_t divide_up(uint64_t n, uint64_t unit)
 {

@@ -7,6 +7,7 @@
 #include "mmap/datafile.h"
 #include "mmap/map.h"
 #include "mmap/store_inner.h"
+#include "mmap/number.h"
 
 /* ---- failing ------------------------------------------------------------------------------- */
 
@@ -78,11 +79,6 @@ static void adopt_meta(struct store *store)
 	        .system_root = meta->system_root,
 	        .next_table = meta->next_table,
 	};
-}
-
-static uint64_t minimum(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
 }
 
 /* Reserves address space: the mapping, the bitmaps, and the arena. */
