@@ -1,9 +1,10 @@
 /* Room in the file: taking and giving back pages, growing and cutting. */
 #include "mmap/store_inner.h"
-#include "mmap/number.h"
 
 #include <assert.h>
 #include <inttypes.h>
+
+#include "mmap/number.h"
 
 #define LARGE_FLUSH 1024 /* pages for which it is worth growing the file */
 #define GROW_AT_ONCE 8192

@@ -3,9 +3,9 @@
 #include <assert.h>
 #include <inttypes.h>
 
+#include "mmap/number.h"
 #include "mmap/page.h"
 #include "mmap/status.h"
-#include "mmap/number.h"
 
 enum { LONG_RUN = 512, MIDDLE_RUN = 16 };
 

@@ -6,8 +6,8 @@
 
 #include "mmap/datafile.h"
 #include "mmap/map.h"
-#include "mmap/store_inner.h"
 #include "mmap/number.h"
+#include "mmap/store_inner.h"
 
 /* ---- failing ------------------------------------------------------------------------------- */
 
