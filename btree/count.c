@@ -60,7 +60,7 @@ int tree_count_range(const struct tree *tree, const kv_slice *from, const kv_sli
 	return rc;
 }
 
-int tree_nth(const struct tree *tree, uint64_t n, struct tree_level *path)
+int tree_nth(const struct tree *tree, uint64_t n, struct kv_level *path)
 {
 	const uint8_t *node;
 	page_id id = tree->root;
@@ -84,7 +84,7 @@ int tree_nth(const struct tree *tree, uint64_t n, struct tree_level *path)
 			return status_fail(KV_CORRUPT,
 			                   "page %llu: fewer entries than its parent says",
 			                   (unsigned long long)page_number(id));
-		path[level] = (struct tree_level){.page = node, .index = i, .count = count};
+		path[level] = (struct kv_level){.page = node, .index = i, .count = count};
 		if (level)
 			id = node_child(node, i);
 	}

@@ -73,7 +73,7 @@ static int merge_child(struct tree *tree, uint8_t *parent, uint32_t i, uint32_t 
 	return rc;
 }
 
-int tree_rebalance(struct tree *tree, const struct tree_level *path, uint32_t level, bool *changed)
+int tree_rebalance(struct tree *tree, const struct kv_level *path, uint32_t level, bool *changed)
 {
 	bool lost = true; /* the node path[level] has become smaller */
 	int rc = KV_OK;

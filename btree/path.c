@@ -13,9 +13,9 @@
 #define SEEK_AHEAD (PATH_AHEAD + 2u)
 
 /* The neighbour of path's leaf under the same parent, if it is there and may be touched. */
-static const uint8_t *sibling(const struct tree *tree, const struct tree_level *path, bool back)
+static const uint8_t *sibling(const struct tree *tree, const struct kv_level *path, bool back)
 {
-	const struct tree_level *parent = path + 1;
+	const struct kv_level *parent = path + 1;
 	page_id id;
 
 	if (tree->height < 2 || parent->index == (back ? 0 : parent->count - 1))
@@ -26,8 +26,7 @@ static const uint8_t *sibling(const struct tree *tree, const struct tree_level *
 
 /* Asks for what path_prefetch_sibling reads later: the neighbour's header, and its slots where
  * those of this leaf are, for neighbours are alike. */
-static void prefetch_sibling_slots(const struct tree *tree, const struct tree_level *path,
-                                   bool back)
+static void prefetch_sibling_slots(const struct tree *tree, const struct kv_level *path, bool back)
 {
 	const uint8_t *page = sibling(tree, path, back);
 	size_t slots;
@@ -60,7 +59,7 @@ static void prefetch_edge(const uint8_t *page, bool back)
 		prefetch_entries(page, 0, n);
 }
 
-void path_prefetch_sibling(const struct tree *tree, const struct tree_level *path, bool back)
+void path_prefetch_sibling(const struct tree *tree, const struct kv_level *path, bool back)
 {
 	const uint8_t *page = sibling(tree, path, back);
 
@@ -69,14 +68,14 @@ void path_prefetch_sibling(const struct tree *tree, const struct tree_level *pat
 }
 
 /* Loads the node at the given level into path. A branch has at least one child then. */
-static int load(const struct tree *tree, struct tree_level *path, page_id id, uint32_t level)
+static int load(const struct tree *tree, struct kv_level *path, page_id id, uint32_t level)
 {
 	const uint8_t *page;
 	int rc = tree_load(tree, id, level, &page);
 
 	if (rc)
 		return rc;
-	path[level] = (struct tree_level){.page = page, .count = node_count(page)};
+	path[level] = (struct kv_level){.page = page, .count = node_count(page)};
 	if (level && !path[level].count)
 		return status_fail(KV_CORRUPT, "page %llu: branch without children",
 		                   (unsigned long long)page_number(id));
@@ -84,8 +83,8 @@ static int load(const struct tree *tree, struct tree_level *path, page_id id, ui
 }
 
 /* Fills path[level..0] with the first (last) nodes below id. path[0] may turn out to be empty. */
-static int descend_edge(const struct tree *tree, struct tree_level *path, page_id id,
-                        uint32_t level, bool last)
+static int descend_edge(const struct tree *tree, struct kv_level *path, page_id id, uint32_t level,
+                        bool last)
 {
 	for (;; level--) {
 		int rc = load(tree, path, id, level);
@@ -111,7 +110,7 @@ static void prefetch_node(const struct tree *tree, page_id id)
 }
 
 /* Fills path down to the leaf that holds key, or would; path[0].index is 0. */
-static int descend_key(const struct tree *tree, struct tree_level *path, kv_slice key)
+static int descend_key(const struct tree *tree, struct kv_level *path, kv_slice key)
 {
 	page_id id = tree->root;
 
@@ -127,7 +126,7 @@ static int descend_key(const struct tree *tree, struct tree_level *path, kv_slic
 }
 
 /* Moves to the neighbouring leaf, empty or not. KV_NOT_FOUND, with path untouched: none there. */
-static int step_any_leaf(const struct tree *tree, struct tree_level *path, bool back)
+static int step_any_leaf(const struct tree *tree, struct kv_level *path, bool back)
 {
 	uint32_t level = 1;
 
@@ -155,9 +154,9 @@ static bool follows(const uint8_t *from, const uint8_t *to, bool back)
 	            : node_compare(node_key(from, count - 1), first) < 0;
 }
 
-int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back)
+int path_step_leaf(const struct tree *tree, struct kv_level *path, bool back)
 {
-	struct tree_level moved[KV_MAX_LEVELS];
+	struct kv_level moved[KV_MAX_LEVELS];
 	size_t size = tree->height * sizeof(*path);
 	int rc;
 
@@ -178,7 +177,7 @@ int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back)
 	return status_fail(KV_CORRUPT, "more than %u empty leaves in a row", PATH_MAX_EMPTY);
 }
 
-static int to_edge(const struct tree *tree, struct tree_level *path, bool last)
+static int to_edge(const struct tree *tree, struct kv_level *path, bool last)
 {
 	int rc;
 
@@ -194,12 +193,12 @@ static int to_edge(const struct tree *tree, struct tree_level *path, bool last)
 	return KV_OK;
 }
 
-int tree_first(const struct tree *tree, struct tree_level *path)
+int tree_first(const struct tree *tree, struct kv_level *path)
 {
 	return to_edge(tree, path, false);
 }
 
-int tree_last(const struct tree *tree, struct tree_level *path)
+int tree_last(const struct tree *tree, struct kv_level *path)
 {
 	return to_edge(tree, path, true);
 }
@@ -219,7 +218,7 @@ static void prefetch_range(const uint8_t *leaf, kv_slice key, bool back)
 }
 
 /* Descends to the leaf of key; *bound is its lower bound there. KV_NOT_FOUND: an empty tree. */
-static int seek_leaf(const struct tree *tree, kv_slice key, struct tree_level *path, bool back,
+static int seek_leaf(const struct tree *tree, kv_slice key, struct kv_level *path, bool back,
                      uint32_t *bound, bool *equal)
 {
 	int rc;
@@ -236,7 +235,7 @@ static int seek_leaf(const struct tree *tree, kv_slice key, struct tree_level *p
 	return KV_OK;
 }
 
-int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal)
+int tree_seek(const struct tree *tree, kv_slice key, struct kv_level *path, bool *equal)
 {
 	uint32_t bound;
 	int rc = seek_leaf(tree, key, path, false, &bound, equal);
@@ -249,7 +248,7 @@ int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bo
 	return KV_OK;
 }
 
-int tree_seek_back(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal)
+int tree_seek_back(const struct tree *tree, kv_slice key, struct kv_level *path, bool *equal)
 {
 	uint32_t bound;
 	int rc = seek_leaf(tree, key, path, true, &bound, equal);
@@ -262,12 +261,12 @@ int tree_seek_back(const struct tree *tree, kv_slice key, struct tree_level *pat
 	return KV_OK;
 }
 
-int tree_next(const struct tree *tree, struct tree_level *path)
+int tree_next(const struct tree *tree, struct kv_level *path)
 {
 	return path_next(tree, path);
 }
 
-int tree_prev(const struct tree *tree, struct tree_level *path)
+int tree_prev(const struct tree *tree, struct kv_level *path)
 {
 	return path_prev(tree, path);
 }

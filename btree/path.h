@@ -14,8 +14,8 @@
 
 /* The slow parts. Both expect path to stand in a leaf; the step leaves it as it was unless it
  * returns KV_OK. */
-int path_step_leaf(const struct tree *tree, struct tree_level *path, bool back);
-void path_prefetch_sibling(const struct tree *tree, const struct tree_level *path, bool back);
+int path_step_leaf(const struct tree *tree, struct kv_level *path, bool back);
+void path_prefetch_sibling(const struct tree *tree, const struct kv_level *path, bool back);
 
 /* Asks for the start of entry i of a node: sizes, key, the start of a value behind a short key. */
 static inline void path_prefetch_entry(const uint8_t *page, uint32_t i)
@@ -27,7 +27,7 @@ static inline void path_prefetch_entry(const uint8_t *page, uint32_t i)
 }
 
 /* tree_next. */
-static inline int path_next(const struct tree *tree, struct tree_level *path)
+static inline int path_next(const struct tree *tree, struct kv_level *path)
 {
 	uint32_t i = path->index + 1, ahead = i + PATH_AHEAD;
 
@@ -42,7 +42,7 @@ static inline int path_next(const struct tree *tree, struct tree_level *path)
 }
 
 /* tree_prev. */
-static inline int path_prev(const struct tree *tree, struct tree_level *path)
+static inline int path_prev(const struct tree *tree, struct kv_level *path)
 {
 	uint32_t i = path->index;
 

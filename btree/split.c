@@ -133,7 +133,7 @@ static struct split choose_split(const uint8_t *page, uint32_t page_size,
 /* ---- leaves --------------------------------------------------------------------------------- */
 
 /* Is the node path[level] the last of its level? */
-static bool is_last(const struct tree *tree, const struct tree_level *path, uint32_t level)
+static bool is_last(const struct tree *tree, const struct kv_level *path, uint32_t level)
 {
 	while (++level < tree->height)
 		if (path[level].index + 1 < node_count(path[level].page))
@@ -147,8 +147,8 @@ static void count_split(struct tree *tree)
 		atomic_fetch_add_explicit(&tree->stats->splits, 1, memory_order_relaxed);
 }
 
-static int split_leaf(struct tree *tree, const struct tree_level *path, kv_slice key,
-                      kv_slice value, bool large, uint8_t **place)
+static int split_leaf(struct tree *tree, const struct kv_level *path, kv_slice key, kv_slice value,
+                      bool large, uint8_t **place)
 {
 	uint8_t *left = tree_frame(tree, path->page), *right;
 	uint32_t page_size = tree->store->page_size, i = path->index;
@@ -177,7 +177,7 @@ static int split_leaf(struct tree *tree, const struct tree_level *path, kv_slice
 	return tree_insert_child(tree, path, 1, child, node_count(left), 1);
 }
 
-int tree_insert(struct tree *tree, const struct tree_level *path, kv_slice key, kv_slice value,
+int tree_insert(struct tree *tree, const struct kv_level *path, kv_slice key, kv_slice value,
                 bool large, uint8_t **place, bool *split)
 {
 	uint8_t *leaf = tree_frame(tree, path->page);
@@ -253,7 +253,7 @@ static int grow_root(struct tree *tree, const struct tree_child *child, uint64_t
 	return KV_OK;
 }
 
-int tree_insert_child(struct tree *tree, const struct tree_level *path, uint32_t level,
+int tree_insert_child(struct tree *tree, const struct kv_level *path, uint32_t level,
                       struct tree_child child, uint64_t left_count, int64_t added)
 {
 	/* The separator on its way up lies in one buffer while the next one is put into the

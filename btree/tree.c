@@ -134,7 +134,7 @@ int tree_get(const struct tree *tree, kv_slice key, kv_slice *value)
 
 static int descend(struct tree *tree, kv_slice key, bool *equal)
 {
-	struct tree_level *path = tree->finger;
+	struct kv_level *path = tree->finger;
 	page_id id = tree->root;
 	const uint8_t *node;
 
@@ -163,7 +163,7 @@ static int descend(struct tree *tree, kv_slice key, bool *equal)
 /* Does key, which sorts before all (after all, if last) of the finger's leaf, belong there? */
 static bool finger_fences(const struct tree *tree, kv_slice key, bool last)
 {
-	const struct tree_level *path = tree->finger;
+	const struct kv_level *path = tree->finger;
 
 	for (uint32_t level = 1; level < tree->height; level++) {
 		const uint8_t *branch = path[level].page;
@@ -180,7 +180,7 @@ static bool finger_fences(const struct tree *tree, kv_slice key, bool last)
 /* Does key belong into the leaf of the last change? Then the finger's path is the one to it. */
 static bool finger_holds(struct tree *tree, kv_slice key, bool *equal)
 {
-	struct tree_level *leaf = tree->finger;
+	struct kv_level *leaf = tree->finger;
 	uint32_t i, count;
 
 	if (!tree->finger_height || tree->finger_height != tree->height ||
@@ -221,7 +221,7 @@ static void keep_finger(struct tree *tree)
 
 static bool place_is_last(const struct tree *tree)
 {
-	const struct tree_level *path = tree->finger;
+	const struct kv_level *path = tree->finger;
 	bool last = path->index == node_count(path->page);
 
 	for (uint32_t level = 1; level < tree->height && last; level++)

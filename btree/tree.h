@@ -24,9 +24,8 @@ struct tree_stats {
 	_Atomic uint64_t splits, merges, spills;
 };
 
-/* A path from the root to an entry of a leaf: level[0] is the leaf; height levels are in use. The
- * public cursor holds one, hence the name. */
-#define tree_level kv_level
+/* A path from the root to an entry of a leaf is an array of struct kv_level: [0] is the leaf;
+ * height levels are in use. The public cursor holds one. */
 
 struct tree {
 	struct store *store;
@@ -45,7 +44,7 @@ struct tree {
 	 * it are all writable frames. Valid while finger_generation equals generation. */
 	uint64_t finger_generation;
 	uint32_t finger_height;
-	struct tree_level finger[KV_MAX_LEVELS];
+	struct kv_level finger[KV_MAX_LEVELS];
 };
 
 /* ---- access to nodes (for the files of this folder and the engine's checker) ----------------- */
@@ -111,20 +110,20 @@ int tree_clear(struct tree *tree); /* also before a drop */
 int tree_rank(const struct tree *tree, kv_slice key, uint64_t *rank); /* entries before key */
 int tree_count_range(const struct tree *tree, const kv_slice *from, const kv_slice *to,
                      uint64_t *count);
-int tree_nth(const struct tree *tree, uint64_t n, struct tree_level *path);
+int tree_nth(const struct tree *tree, uint64_t n, struct kv_level *path);
 
 /* ---- path.c: standing somewhere -------------------------------------------------------------- */
 
 /* Each fills path[0..height) and returns KV_OK when path[0] stands on an entry, else KV_NOT_FOUND
  * or an error. tree_next and tree_prev move an existing path of an unchanged tree; at the end they
  * return KV_NOT_FOUND and leave the path where it was. They prefetch ahead. */
-int tree_first(const struct tree *tree, struct tree_level *path);
-int tree_last(const struct tree *tree, struct tree_level *path);
+int tree_first(const struct tree *tree, struct kv_level *path);
+int tree_last(const struct tree *tree, struct kv_level *path);
 /* The first entry >= key, the last one <= key. */
-int tree_seek(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal);
-int tree_seek_back(const struct tree *tree, kv_slice key, struct tree_level *path, bool *equal);
-int tree_next(const struct tree *tree, struct tree_level *path);
-int tree_prev(const struct tree *tree, struct tree_level *path);
+int tree_seek(const struct tree *tree, kv_slice key, struct kv_level *path, bool *equal);
+int tree_seek_back(const struct tree *tree, kv_slice key, struct kv_level *path, bool *equal);
+int tree_next(const struct tree *tree, struct kv_level *path);
+int tree_prev(const struct tree *tree, struct kv_level *path);
 
 /* ---- large.c --------------------------------------------------------------------------------- */
 

@@ -38,7 +38,7 @@ int tree_writable(struct tree *tree, page_id *id, uint32_t level, uint8_t **node
 
 /* Makes all nodes of a path writable, repointing root and children. In a branch, path[level].index
  * is the child that comes next. */
-int tree_writable_path(struct tree *tree, struct tree_level *path);
+int tree_writable_path(struct tree *tree, struct kv_level *path);
 
 /* An empty node in a new frame. KV_NOMEM. */
 int tree_node_new(struct tree *tree, uint32_t level, page_id *id, uint8_t **node);
@@ -48,8 +48,7 @@ int tree_node_retire(struct tree *tree, page_id id, const uint8_t *node);
 
 /* Adds delta to the counts in the branches of a writable path, from the given level (1 or more)
  * up. */
-void tree_add_counts(struct tree *tree, const struct tree_level *path, uint32_t level,
-                     int64_t delta);
+void tree_add_counts(struct tree *tree, const struct kv_level *path, uint32_t level, int64_t delta);
 
 /* Gives an empty tree a root leaf without entries. */
 int tree_plant(struct tree *tree);
@@ -67,7 +66,7 @@ int tree_put_stored(struct tree *tree, kv_slice key, kv_slice value, bool large)
 
 /* Inserts an entry into the writable leaf path[0], at its index, and keeps all counts. *split: the
  * leaf was full, so the path is void now. place: see node_leaf_insert. */
-int tree_insert(struct tree *tree, const struct tree_level *path, kv_slice key, kv_slice value,
+int tree_insert(struct tree *tree, const struct kv_level *path, kv_slice key, kv_slice value,
                 bool large, uint8_t **place, bool *split);
 
 /* A node that is new in the tree: all keys at or after separator, up to the next one, are below
@@ -82,7 +81,7 @@ struct tree_child {
  * as need be, up to a new root. left_count: entries below the node itself. added: entries that the
  * two have more than the node had, for the counts further up. The separator must not lie in a
  * branch. The path is void after. KV_FULL beyond KV_MAX_LEVELS. */
-int tree_insert_child(struct tree *tree, const struct tree_level *path, uint32_t level,
+int tree_insert_child(struct tree *tree, const struct kv_level *path, uint32_t level,
                       struct tree_child child, uint64_t left_count, int64_t added);
 
 /* ---- merge.c -------------------------------------------------------------------------------- */
@@ -90,7 +89,7 @@ int tree_insert_child(struct tree *tree, const struct tree_level *path, uint32_t
 /* After removals from the writable node path[level]: drops it if it is empty, merges it with a
  * sibling if it is underfull and both fit into one; and so on upward. *changed: the path is
  * void. */
-int tree_rebalance(struct tree *tree, const struct tree_level *path, uint32_t level, bool *changed);
+int tree_rebalance(struct tree *tree, const struct kv_level *path, uint32_t level, bool *changed);
 
 /* Lowers the tree while its root has only one child; empties it when the root has nothing. */
 int tree_collapse(struct tree *tree);

@@ -57,7 +57,7 @@ int tree_writable(struct tree *tree, page_id *id, uint32_t level, uint8_t **node
 	return rc ? rc : make_writable(tree, id, page, node);
 }
 
-int tree_writable_path(struct tree *tree, struct tree_level *path)
+int tree_writable_path(struct tree *tree, struct kv_level *path)
 {
 	page_id id = tree->root;
 	uint8_t *parent = NULL, *node;
@@ -80,8 +80,7 @@ int tree_writable_path(struct tree *tree, struct tree_level *path)
 	}
 }
 
-void tree_add_counts(struct tree *tree, const struct tree_level *path, uint32_t level,
-                     int64_t delta)
+void tree_add_counts(struct tree *tree, const struct kv_level *path, uint32_t level, int64_t delta)
 {
 	for (; level < tree->height; level++) {
 		uint8_t *branch = tree_frame(tree, path[level].page);

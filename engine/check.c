@@ -138,12 +138,10 @@ int kv_check(kv_db *db, kv_fault fault, kv_progress progress, void *arg)
 {
 	struct checker c = {.db = db, .fault = fault, .progress = progress, .arg = arg};
 	size_t bytes;
-	int rc;
+	int rc = db_check(db);
 
-	if (!db)
-		return status_fail(KV_INVALID, "the database is NULL");
-	if (!db_alive(db))
-		return status_fail(KV_FORKED, "the database was opened by a parent process");
+	if (rc)
+		return rc;
 	rc = writer_lock_take(&db->lock, UINT64_MAX);
 	if (rc)
 		return rc;

@@ -115,14 +115,10 @@ int checkpoint_tip(kv_db *db)
 
 static int locked_checkpoint(kv_db *db)
 {
-	int rc;
+	int rc = db_check(db);
 
-	if (!db)
-		return status_fail(KV_INVALID, "the database is NULL");
-	if (!db_alive(db))
-		return status_fail(KV_FORKED, "the database was opened by a parent process");
-	if (db->store->read_only)
-		return KV_OK;
+	if (rc || db->store->read_only)
+		return rc;
 	rc = writer_lock_take(&db->lock, UINT64_MAX);
 	if (rc)
 		return rc;

@@ -89,11 +89,11 @@ int kv_copy(kv_db *db, const char *path, kv_progress progress, void *arg)
 	kv_db *to;
 	int rc, closed;
 
-	if (!db || !path)
-		return status_fail(KV_INVALID, "kv_copy: db or path is NULL");
-	if (!db_alive(db))
-		return status_fail(KV_FORKED, "the database was opened by a parent process");
-	rc = create_file(db, path);
+	rc = db_check(db);
+	if (!rc && !path)
+		rc = status_fail(KV_INVALID, "kv_copy: path is NULL");
+	if (!rc)
+		rc = create_file(db, path);
 	if (rc)
 		return rc;
 	options = db->options;

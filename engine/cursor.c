@@ -100,16 +100,11 @@ static int save_long(kv_cursor *c)
 {
 	kv_txn *txn = c->txn;
 	struct key_buffer *buffer = c->saved;
-	size_t size = KV_MAX_KEY(txn->db->store->page_size);
 
 	if (!buffer || buffer->owner != c) {
-		buffer = mem_resize(&txn->db->mem, NULL, 0, sizeof *buffer + size);
+		buffer = txn_key_buffer(txn, KV_MAX_KEY(txn->db->store->page_size), c);
 		if (!buffer)
 			return status_fail(KV_NOMEM, "no memory for a cursor's key");
-		buffer->size = size;
-		buffer->owner = c;
-		buffer->next = txn->keys;
-		txn->keys = buffer;
 		c->saved = buffer;
 	}
 	memcpy(buffer->bytes, c->key.data, c->key.size);

@@ -33,6 +33,15 @@ void db_log(const kv_db *db, int level, const char *format, ...)
 	db->options.log(db->options.log_arg, level, line);
 }
 
+int db_check(const kv_db *db)
+{
+	if (!db)
+		return status_fail(KV_INVALID, "the database is NULL");
+	if (!db_alive(db))
+		return status_fail(KV_FORKED, "the database was opened by a parent process");
+	return KV_OK;
+}
+
 /* ---- opening ------------------------------------------------------------------------------- */
 
 static int check_options(const kv_options *o)

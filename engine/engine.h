@@ -132,6 +132,9 @@ int txn_check(kv_txn *txn);
 
 /* After a write: spills when the arena is full. */
 int txn_pressure(kv_txn *txn);
+
+/* Memory for a key until the writer's end. owner: who may use it again, or NULL. NULL: KV_NOMEM. */
+struct key_buffer *txn_key_buffer(kv_txn *txn, size_t size, const void *owner);
 int txn_apply(kv_txn *txn, struct table_state *state);
 
 /* A transaction that only deletes may use the pages kept back for that (R6); this one adds. */
@@ -151,6 +154,8 @@ static inline bool db_alive(const kv_db *db)
 	return *(const volatile uint32_t *)db->alive == 1;
 }
 
+/* Is the handle usable here? KV_INVALID: NULL. KV_FORKED. */
+int db_check(const kv_db *db);
 void db_log(const kv_db *db, int level, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 

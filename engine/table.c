@@ -337,12 +337,9 @@ static int copy_bound(kv_txn *txn, const kv_slice *bound, kv_slice *copy)
 
 	if (rc || !bound)
 		return rc;
-	buffer = mem_resize(&txn->db->mem, NULL, 0, sizeof *buffer + bound->size);
+	buffer = txn_key_buffer(txn, bound->size, NULL);
 	if (!buffer)
 		return txn_fail(txn, status_fail(KV_NOMEM, "no memory for a key"));
-	buffer->size = bound->size;
-	buffer->next = txn->keys;
-	txn->keys = buffer;
 	if (bound->size)
 		memcpy(buffer->bytes, bound->data, bound->size);
 	*copy = kv_bytes(buffer->bytes, bound->size);

@@ -59,6 +59,19 @@ int txn_check(kv_txn *txn)
 	return KV_OK;
 }
 
+struct key_buffer *txn_key_buffer(kv_txn *txn, size_t size, const void *owner)
+{
+	struct key_buffer *buffer = mem_resize(&txn->db->mem, NULL, 0, sizeof *buffer + size);
+
+	if (!buffer)
+		return NULL;
+	buffer->size = size;
+	buffer->owner = owner;
+	buffer->next = txn->keys;
+	txn->keys = buffer;
+	return buffer;
+}
+
 static int grow_states(kv_txn *txn, uint32_t slot)
 {
 	uint32_t room = txn->state_room ? txn->state_room : 8;
@@ -314,18 +327,9 @@ static int begin_writer(kv_db *db, uint64_t timeout_us, int durability, kv_txn *
 	return KV_OK;
 }
 
-static int check_db(kv_db *db)
-{
-	if (!db)
-		return status_fail(KV_INVALID, "the database is NULL");
-	if (!db_alive(db))
-		return status_fail(KV_FORKED, "the database was opened by a parent process");
-	return KV_OK;
-}
-
 int kv_begin_write(kv_db *db, uint64_t timeout_us, int durability, kv_txn **txn)
 {
-	int rc = check_db(db);
+	int rc = db_check(db);
 
 	if (rc)
 		return rc;
@@ -339,7 +343,7 @@ int kv_begin_write(kv_db *db, uint64_t timeout_us, int durability, kv_txn **txn)
 
 int kv_begin(kv_db *db, unsigned flags, kv_txn **txn)
 {
-	int rc = check_db(db);
+	int rc = db_check(db);
 
 	if (rc)
 		return rc;

@@ -36,7 +36,7 @@ static void on_all_trees(void (*test)(struct tree_model *model, struct random *r
 }
 
 /* Fails unless path stands on entry i. */
-static void assert_stands(const struct tree_model *model, const struct tree_level *path, size_t i)
+static void assert_stands(const struct tree_model *model, const struct kv_level *path, size_t i)
 {
 	const struct tree_entry *entry = model->entries + i;
 	kv_slice value;
@@ -50,7 +50,7 @@ static void assert_stands(const struct tree_model *model, const struct tree_leve
 
 static void walk(struct tree_model *model, struct random *random)
 {
-	struct tree_level path[KV_MAX_LEVELS], end[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS], end[KV_MAX_LEVELS];
 	const struct tree *tree = &model->tree;
 	size_t size = tree->height * sizeof(*path);
 
@@ -79,7 +79,7 @@ static void walks_meet_every_entry_in_both_directions(void **state)
 }
 
 /* Some steps in random directions from entry i on. */
-static void wander(const struct tree_model *model, struct random *random, struct tree_level *path,
+static void wander(const struct tree_model *model, struct random *random, struct kv_level *path,
                    size_t i)
 {
 	for (int step = 0; step < 20; step++) {
@@ -98,7 +98,7 @@ static void wander(const struct tree_model *model, struct random *random, struct
 
 static void seek(struct tree_model *model, struct random *random)
 {
-	struct tree_level path[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS];
 	unsigned char buffer[1024];
 
 	for (int n = 0; n < 200; n++) {
@@ -128,7 +128,7 @@ static void seeks_find_the_nearest_entry_on_either_side(void **state)
 
 static void count(struct tree_model *model, struct random *random)
 {
-	struct tree_level path[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS];
 	unsigned char from_buffer[1024], to_buffer[1024];
 	uint64_t n;
 
@@ -204,7 +204,7 @@ static void get_many_answers_like_single_gets(void **state)
 
 static void an_empty_tree_has_nothing(void **state)
 {
-	struct tree_level path[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS];
 	struct tree_model model;
 	kv_slice keys[2] = {text("a"), text("b")}, values[2];
 	bool equal = true;
@@ -233,7 +233,7 @@ static void an_empty_tree_has_nothing(void **state)
 /* A hostile branch: one empty leaf, many times over. */
 static void endless_empty_leaves_are_refused(void **state)
 {
-	struct tree_level path[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS];
 	struct tree_model model;
 	page_id leaf_id, root_id;
 	void *leaf, *root;

@@ -237,7 +237,7 @@ static void leaves_inside_are_not_read(void **state)
 	tree_model_close(&model);
 }
 
-static uint32_t used_by_child(const struct tree *tree, const struct tree_level *parent, uint32_t i)
+static uint32_t used_by_child(const struct tree *tree, const struct kv_level *parent, uint32_t i)
 {
 	const uint8_t *child = store_at(tree->store, node_child(parent->page, i));
 
@@ -245,12 +245,12 @@ static uint32_t used_by_child(const struct tree *tree, const struct tree_level *
 }
 
 /* Fails if a node on the path is underfull and would fit into one with a sibling. */
-static void assert_mended(const struct tree *tree, const struct tree_level *path)
+static void assert_mended(const struct tree *tree, const struct kv_level *path)
 {
 	uint32_t page_size = tree->store->page_size;
 
 	for (uint32_t level = 1; level < tree->height; level++) {
-		const struct tree_level *parent = path + level;
+		const struct kv_level *parent = path + level;
 		uint32_t i = parent->index, used = used_by_child(tree, parent, i);
 
 		if (used >= page_size / 3)
@@ -266,7 +266,7 @@ static void assert_mended(const struct tree *tree, const struct tree_level *path
 static void delete_and_look(struct tree_model *model, size_t i, size_t k)
 {
 	kv_slice from = model->entries[i].key, to = model->entries[k].key;
-	struct tree_level path[KV_MAX_LEVELS];
+	struct kv_level path[KV_MAX_LEVELS];
 	uint64_t removed;
 	bool equal;
 
